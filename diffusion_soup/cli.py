@@ -1,0 +1,209 @@
+"""The command line: ``diffusion-soup cook | recipe | inspect``.
+
+User errors are one line on stderr beginning with ``error:`` and exit status 2; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import architecture as arch
+from .blocks import block_names
+from .checkpoint import Checkpoint, open_checkpoint
+from .cook import cook_to_file
+from .errors import Cancelled, FileError, RecipeError, SoupError
+from .folders import ModelFolders
+from .hashes import HashCache, default_cache_file
+from .lora import LoRAFile
+from .recipe import DTYPES, Ingredient, Recipe
+from .recipe_file import read_recipe
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names the terminal cannot show
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except SoupError as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except (Cancelled, KeyboardInterrupt):
+        print("cancelled; nothing was left behind", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="diffusion-soup", description="Average any number of specialists into one model.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    cook = _command(commands, "cook", _cook, "cook a recipe into a safetensors file")
+    cook.add_argument("recipe", type=Path, help="recipe.json, a saved soup, or a picture made with one")
+    cook.add_argument("--models", type=Path, required=True, metavar="DIR", help="the folder your models are in")
+    cook.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.safetensors")
+    cook.add_argument("--device", default="cpu", help="where sums are taken: cpu (default) or cuda")
+    cook.add_argument("--dtype", choices=DTYPES, help="dtype of the output instead of the recipe's")
+    cook.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    cook.add_argument("--json", action="store_true", help="print one JSON object instead of text and progress")
+
+    recipe = commands.add_parser("recipe", help="show and change recipes")
+    actions = recipe.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    show = _command(actions, "show", _show, "print the recipe in a JSON file, a saved soup or a picture")
+    show.add_argument("file", type=Path)
+    add = _command(actions, "add", _add, "add an ingredient (continual learning)")
+    add.add_argument("recipe", type=Path)
+    add.add_argument("file", help="checkpoint or LoRA, relative to the models folder")
+    add.add_argument("--weight", type=float, default=1.0, help="its share (1)")
+    add.add_argument("--kind", choices=("checkpoint", "lora"), default="checkpoint")
+    add.add_argument("--strength", type=float, default=1.0, help="of a LoRA (1)")
+    remove = _command(actions, "remove", _remove, "remove an ingredient (unlearning)")
+    remove.add_argument("recipe", type=Path)
+    remove.add_argument("name", help="file, file name or stem of the ingredient")
+    for command in (add, remove):
+        command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.json")
+        command.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+
+    inspect = _command(commands, "inspect", _inspect, "say what a file is")
+    inspect.add_argument("file", type=Path)
+    inspect.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _cook(options: argparse.Namespace) -> None:
+    recipe = read_recipe(options.recipe)
+    models = ModelFolders.below(options.models, HashCache(default_cache_file()))
+    started = time.perf_counter()
+    with _Bar(quiet=options.json) as bar:
+        plan, notes = cook_to_file(recipe, models, options.output, device=options.device, dtype=options.dtype,
+                                   progress=bar, overwrite=options.overwrite)
+    seconds = time.perf_counter() - started
+    if options.json:
+        print(json.dumps({"output": str(options.output), "recipe_hash": plan.recipe.hash, "seconds": round(seconds, 3),
+                          "bytes": plan.output_bytes, "architecture": plan.architecture.title, "notes": list(notes),
+                          "recipe": plan.recipe.to_dict()}))
+        return
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{options.output}: {plan.architecture.title}, {len(plan.steps)} tensors, {plan.output_bytes / 1e9:.2f} GB, "
+          f"cooked in {seconds:.1f} s")
+
+
+def _show(options: argparse.Namespace) -> None:
+    print(read_recipe(options.file).to_json())
+
+
+def _add(options: argparse.Namespace) -> None:
+    ingredient = Ingredient(options.file, options.kind, weight=options.weight, strength=options.strength)
+    _write(options, read_recipe(options.recipe).add(ingredient))
+
+
+def _remove(options: argparse.Namespace) -> None:
+    _write(options, read_recipe(options.recipe).remove(options.name))
+
+
+def _write(options: argparse.Namespace, recipe: Recipe) -> None:
+    """Write the recipe through a temporary file, so that an interrupted write changes nothing."""
+    output: Path = options.output
+    if output.suffix.lower() != ".json":
+        raise RecipeError(f"{output} is to hold a recipe; give it a name that ends in .json.")
+    if output.exists() and not options.overwrite:
+        raise FileError(f"{output} exists already and was left as it is; choose another name or give --overwrite.")
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=output.parent, suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(recipe.to_json() + "\n")
+        os.replace(temporary, output)
+    except OSError as error:
+        raise FileError(f"{output} could not be written: {error.strerror}.") from None
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+    print(f"{output}: {len(recipe.ingredients)} ingredients, recipe {recipe.hash[:10]}")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    with open_checkpoint(options.file) as checkpoint:
+        facts = _lora_facts(checkpoint) if arch.looks_like_lora(checkpoint) else _checkpoint_facts(checkpoint)
+    if options.json:
+        print(json.dumps(facts))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:{width}}  {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+def _common_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    dtypes = sorted({info.dtype for info in checkpoint.tensors.values()})
+    return {"file": checkpoint.path.name, "tensors": len(checkpoint.tensors), "bytes": checkpoint.nbytes,
+            "dtypes": dtypes, "metadata": sorted(checkpoint.metadata)}
+
+
+def _checkpoint_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    anatomy = arch.inspect(checkpoint)
+    return {"kind": "checkpoint", "architecture": anatomy.architecture.title, "family": anatomy.architecture.family,
+            "prediction": anatomy.architecture.prediction, "parts": sorted(anatomy.parts),
+            "blocks": list(block_names(anatomy.architecture.family, anatomy.keys)), "dropped": anatomy.dropped,
+            **_common_facts(checkpoint)}
+
+
+def _lora_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    lora = LoRAFile(checkpoint)
+    return {"kind": "lora", "layers": len(lora.layers), "unknown tensors": len(lora.unknown),
+            **_common_facts(checkpoint)}
+
+
+class _Bar:
+    """A tqdm bar on a terminal; silent otherwise."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet or not sys.stderr.isatty()
+        self._bar: Any = None
+        self._what = ""
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def step(self, done: int, total: int, what: str) -> None:
+        if self._quiet:
+            return
+        if what != self._what:
+            from tqdm import tqdm  # only a terminal needs it
+
+            self.__exit__()
+            self._what, self._bar = what, tqdm(total=total, unit="B", unit_scale=True, desc=what, leave=False)
+        self._bar.update(done - self._bar.n)
+
+    def cancelled(self) -> bool:
+        return False

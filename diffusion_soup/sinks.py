@@ -1,0 +1,73 @@
+"""Where cooked tensors go: fresh memory, or a file that is being written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+from .architecture import part_of
+from .checkpoint import DTYPES
+from .memory import fresh
+from .plan import Step
+from .writer import StreamingWriter
+
+_ALIGNMENT = 64  # bytes
+
+
+class Sink(Protocol):
+    """Where finished chunks go. Called from several threads, for chunks that never overlap."""
+
+    def place(self, step: Step, start: int, stop: int) -> torch.Tensor | None:
+        """Memory for elements [start, stop) in the step's dtype, to be filled; or None to be given a piece."""
+
+    def write(self, step: Step, start: int, piece: torch.Tensor) -> None:
+        """Take a piece (1-D, in the step's dtype) that begins at element ``start``; it is valid during the call."""
+
+
+class MemorySink:
+    """Fresh tensors. Those of one block share one allocation, so that large pages can back it."""
+
+    def __init__(self, steps: Sequence[Step], device: str | torch.device = "cpu") -> None:
+        self._device = torch.device(device)
+        self.tensors: dict[str, torch.Tensor] = {}
+        groups: dict[tuple[str, str], list[Step]] = {}
+        for step in steps:
+            groups.setdefault((part_of(step.key), step.block), []).append(step)
+        for group in groups.values():
+            self._allocate(group)
+
+    def _allocate(self, group: Sequence[Step]) -> None:
+        offsets, total = [], 0
+        for step in group:
+            offsets.append(total)
+            total += -(-step.info.nbytes // _ALIGNMENT) * _ALIGNMENT
+        arena = self._memory(max(total, _ALIGNMENT))
+        for step, offset in zip(group, offsets):
+            flat = arena[offset:offset + step.info.nbytes].view(DTYPES[step.dtype])
+            self.tensors[step.key] = flat.view(step.shape)
+
+    def _memory(self, nbytes: int) -> torch.Tensor:
+        if self._device.type != "cpu":
+            return torch.empty(nbytes, dtype=torch.uint8, device=self._device)
+        return fresh((nbytes,), torch.uint8)
+
+    def place(self, step: Step, start: int, stop: int) -> torch.Tensor:
+        return self.tensors[step.key].view(-1)[start:stop]
+
+    def write(self, step: Step, start: int, piece: torch.Tensor) -> None:
+        self.place(step, start, start + piece.numel()).copy_(piece)
+
+
+class FileSink:
+    """A streaming writer."""
+
+    def __init__(self, writer: StreamingWriter) -> None:
+        self._writer = writer
+
+    def place(self, step: Step, start: int, stop: int) -> None:
+        return None
+
+    def write(self, step: Step, start: int, piece: torch.Tensor) -> None:
+        self._writer.write(step.key, start, piece)
