@@ -1,0 +1,7 @@
+"""Diffusion Soup as a ComfyUI node pack. Nothing is imported until ComfyUI asks for the nodes."""
+
+
+async def comfy_entrypoint():
+    from .nodes import SoupExtension
+
+    return SoupExtension()

@@ -1,0 +1,14 @@
+"""The ComfyUI adapter: thin nodes over the engine."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import soup
+from .embed import embed_recipes_in_pictures
+
+
+class SoupExtension(ComfyExtension):
+    """Registers the nodes, and sees to it that pictures carry their recipe."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        embed_recipes_in_pictures()  # here, because ComfyUI 0.3 never calls on_load
+        return soup.NODES
