@@ -29,8 +29,9 @@ def test_progress(client):
     watch = client.watch()
     client.run(graph).succeeded()
     events = [event for event in watch.of("progress") if event.data["node"] == "4"]
-    assert len(events) > 10
-    assert events[-1].data["value"] == events[-1].data["max"]
+    values = [event.data["value"] for event in events]
+    assert any(0 < value < 1000 for value in values), "something is seen before the end, however fast the machine"
+    assert events[-1].data["value"] == events[-1].data["max"] == 1000
     assert max(later.time - event.time for event, later in zip(events, events[1:])) < 2, "no long silence"
 
 
