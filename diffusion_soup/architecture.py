@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from weakref import WeakKeyDictionary
 
-from .checkpoint import Checkpoint, TensorInfo
+from .checkpoint import Checkpoint, Header, TensorInfo
 from .errors import FileError, MismatchError
 
 DIFFUSION, TEXT, VAE, OTHER = "diffusion model", "text encoder", "VAE", "other"
@@ -65,12 +67,24 @@ class Anatomy:
     keys: Mapping[str, TensorInfo]
     dropped: int
 
-    def part(self, name: str) -> dict[str, TensorInfo]:
-        return {key: info for key, info in self.keys.items() if part_of(key) == name}
+    def part(self, name: str) -> Mapping[str, TensorInfo]:
+        """The tensors of one part; empty if there are none."""
+        return self._by_part.get(name, {})
 
     @property
     def parts(self) -> frozenset[str]:
-        return frozenset(map(part_of, self.keys))
+        return frozenset(self._by_part)
+
+    @cached_property
+    def _by_part(self) -> dict[str, dict[str, TensorInfo]]:
+        found: dict[str, dict[str, TensorInfo]] = {}
+        for key, info in self.keys.items():
+            found.setdefault(part_of(key), {})[key] = info
+        return found
+
+
+#: What headers were found to describe; they are parsed once, so this is told once.
+_anatomies: WeakKeyDictionary[Header, Anatomy] = WeakKeyDictionary()
 
 
 def part_of(key: str) -> str:
@@ -101,6 +115,13 @@ def inspect(checkpoint: Checkpoint) -> Anatomy:
 
     Raises :class:`MismatchError` for LoRAs and :class:`FileError` for files without a diffusion model.
     """
+    known = _anatomies.get(checkpoint.header)
+    if known is None:
+        known = _anatomies[checkpoint.header] = _inspect(checkpoint)
+    return known
+
+
+def _inspect(checkpoint: Checkpoint) -> Anatomy:
     name = checkpoint.path.name
     if looks_like_lora(checkpoint):
         raise MismatchError(f"{name} is a LoRA, not a checkpoint. Add it as a LoRA ingredient.")

@@ -20,8 +20,9 @@ import threading
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,15 @@ class TensorInfo:
         return self.dtype in DTYPES and DTYPES[self.dtype].is_floating_point
 
 
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What stands before the tensors of a file. ``stamp`` changes when the file does."""
+
+    tensors: Mapping[str, TensorInfo]
+    metadata: Mapping[str, str]
+    stamp: tuple[int, ...] = ()
+
+
 class Checkpoint:
     """A safetensors file, opened lazily. Reading is thread-safe; ``close`` when done.
 
@@ -88,7 +98,8 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.tensors, self.metadata, self._stamp = _read_header(self.path)
+        self.header = _header(self.path)
+        self.tensors, self.metadata = self.header.tensors, dict(self.header.metadata)
         self._lock = threading.Lock()
         self._file: Any = None
 
@@ -133,7 +144,7 @@ class Checkpoint:
                     self._file = open(self.path, "rb", buffering=0)
                 except OSError as error:
                     raise FileError(f"{self.path.name}: cannot be opened ({error.strerror}).") from None
-                if _stamp(os.fstat(self._file.fileno())) != self._stamp:
+                if _stamp(os.fstat(self._file.fileno())) != self.header.stamp:
                     raise FileError(f"{self.path.name} was changed while it was in use; try again.")
             return self._file
 
@@ -167,11 +178,11 @@ class PickledCheckpoint(Checkpoint):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.metadata: dict[str, str] = {}
         self._lock = threading.Lock()
         self._data: Mapping[str, torch.Tensor] | None = None
-        self.tensors = {name: TensorInfo(name, DTYPE_NAMES[tensor.dtype], tuple(tensor.shape))
-                        for name, tensor in self._loaded().items()}
+        self.header = Header({name: TensorInfo(name, DTYPE_NAMES[tensor.dtype], tuple(tensor.shape))
+                              for name, tensor in self._loaded().items()}, {})
+        self.tensors, self.metadata = self.header.tensors, dict(self.header.metadata)
 
     def read(self, name: str, start: int, stop: int, buffer: np.ndarray) -> torch.Tensor:
         tensor = self._loaded()[name]
@@ -202,7 +213,16 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(path)
 
 
-def _read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str], tuple[int, int]]:
+def _header(path: Path) -> Header:
+    try:
+        return _read_header(path, _stamp(os.stat(path)))
+    except OSError as error:
+        raise FileError(f"{path.name}: cannot be read ({error.strerror}); expected a safetensors file.") from None
+
+
+@lru_cache(maxsize=32)
+def _read_header(path: Path, stamp: tuple[int, ...]) -> Header:
+    """The header of the file that ``stamp`` was taken of; parsed once, because sliders plan many times a second."""
     name = path.name
     try:
         with open(path, "rb") as file:
@@ -221,11 +241,11 @@ def _read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str], tup
     data_begin = 8 + length
     tensors = {key: _tensor_info(name, key, entry, data_begin) for key, entry in header.items()}
     _check_layout(name, tensors, data_begin, stat.st_size)
-    return tensors, metadata, _stamp(stat)
+    return Header(MappingProxyType(tensors), MappingProxyType(metadata), _stamp(stat))
 
 
-def _stamp(stat: os.stat_result) -> tuple[int, int]:
-    return stat.st_size, stat.st_mtime_ns
+def _stamp(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _parse_json(name: str, raw: bytes) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from . import architecture as arch
 from .blocks import block_names
 from .checkpoint import Checkpoint, open_checkpoint
 from .cook import cook_to_file
-from .errors import Cancelled, FileError, RecipeError, SoupError
+from .errors import Cancelled, FileError, RecipeError, SoupError, shown
 from .folders import ModelFolders
 from .hashes import HashCache, default_cache_file
 from .lora import LoRAFile
@@ -163,7 +163,8 @@ def _inspect(options: argparse.Namespace) -> None:
 def _common_facts(checkpoint: Checkpoint) -> dict[str, Any]:
     dtypes = sorted({info.dtype for info in checkpoint.tensors.values()})
     return {"file": checkpoint.path.name, "tensors": len(checkpoint.tensors), "bytes": checkpoint.nbytes,
-            "dtypes": dtypes, "metadata": sorted(checkpoint.metadata)}
+            "dtypes": dtypes,
+            "metadata": [name if name.isprintable() else shown(name) for name in sorted(checkpoint.metadata)]}
 
 
 def _checkpoint_facts(checkpoint: Checkpoint) -> dict[str, Any]:

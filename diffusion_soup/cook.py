@@ -19,7 +19,7 @@ from . import memory
 from .cook_device import DeviceKitchen
 from .errors import FileError, OutOfMemory, RecipeError, shown
 from .folders import ModelFolders
-from .jobs import Tuning
+from .jobs import Report, Tuning
 from .kitchen import Kitchen
 from .metadata import soup_metadata
 from .plan import Plan, Step
@@ -36,8 +36,9 @@ class Soup(Mapping[str, torch.Tensor]):
     ``notes`` are sentences for the user: what was left out, what is not finite.
     """
 
-    def __init__(self, plan: Plan, tensors: dict[str, torch.Tensor], notes: Sequence[str]) -> None:
-        self.plan, self.recipe, self.notes = plan, plan.recipe, tuple(notes)
+    def __init__(self, plan: Plan, tensors: dict[str, torch.Tensor], report: Report) -> None:
+        self.plan, self.recipe, self.report = plan, plan.recipe, report
+        self.notes = (*plan.notes, *report.notes)
         self._tensors = tensors
         self._steps = {step.key: step for step in plan.steps}
 
@@ -79,9 +80,11 @@ def cook(recipe: Recipe, models: ModelFolders, *, device: str | torch.device = "
         except torch.OutOfMemoryError:
             require_memory(nbytes + tuning.buffer_bytes)
             sink = MemorySink(todo)
-        notes = execute(todo, sink, device=device, progress=progress, tuning=tuning)
+        report = execute(todo, sink, device=device, progress=progress, tuning=tuning)
+        if previous is not None:
+            report = report.joined(previous.report, kept)
         return Soup(plan, {step.key: kept[step.key] if step.key in kept else sink.tensors[step.key]
-                           for step in plan.steps}, [*plan.notes, *notes])
+                           for step in plan.steps}, report)
     finally:
         plan.close()
 
@@ -107,15 +110,15 @@ def cook_to_file(recipe: Recipe, models: ModelFolders, path: str | os.PathLike[s
         described = {**soup_metadata(plan), **(metadata or {})}
         with StreamingWriter(path, [step.info for step in plan.steps], described, overwrite=overwrite,
                              check=lambda: check(progress or Silent())) as writer:
-            notes = execute(plan.steps, FileSink(writer), device=device, progress=progress, tuning=tuning)
-        return plan, (*plan.notes, *notes)
+            report = execute(plan.steps, FileSink(writer), device=device, progress=progress, tuning=tuning)
+        return plan, (*plan.notes, *report.notes)
     finally:
         plan.close()
 
 
 def execute(steps: Sequence[Step], sink: Sink, *, device: str | torch.device = "cpu",
-            progress: Progress | None = None, tuning: Tuning = Tuning()) -> tuple[str, ...]:
-    """Carry out steps into ``sink`` and return notes for the user.
+            progress: Progress | None = None, tuning: Tuning = Tuning()) -> Report:
+    """Carry out steps into ``sink`` and return what was noticed.
 
     ``progress`` is called from this thread alone, twenty times a second. Raises the first error of any worker.
     """
@@ -126,8 +129,8 @@ def execute(steps: Sequence[Step], sink: Sink, *, device: str | torch.device = "
         return DeviceKitchen(steps, sink, device, progress, tuning).run()
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
-    notes = Kitchen(steps, sink, progress, tuning).run()
-    return (*notes, f"There was not enough free memory on {device}, so the sums were taken on the CPU.")
+    report = Kitchen(steps, sink, progress, tuning).run()
+    return report.with_remark(f"There was not enough free memory on {device}, so the sums were taken on the CPU.")
 
 
 def usable_device(device: str | torch.device) -> torch.device:

@@ -53,8 +53,8 @@ class DeviceKitchen:
         self._ranges: list[tuple[Step, torch.Tensor]] = []
         self._factors: tuple[str, list[tuple[Delta, float]]] = ("", [])
 
-    def run(self) -> tuple[str, ...]:
-        """Carry out the steps; returns notes for the user."""
+    def run(self) -> Report:
+        """Carry out the steps; returns what was noticed."""
         done, shown = 0, 0.0
         try:
             with torch.inference_mode():
@@ -75,7 +75,7 @@ class DeviceKitchen:
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)
         self._progress.step(self._total, self._total, "cooking")
-        return self._report.notes
+        return self._report
 
     def _do(self, job: Job) -> None:
         step, start, stop = job.step, job.start, job.stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -90,11 +90,23 @@ def deltas_of(step: Step, device: torch.device | str = "cpu") -> list[tuple[Delt
 
 
 class Report:
-    """What was noticed in the numbers while cooking."""
+    """What was noticed while cooking: tensors with bad numbers, and other remarks for the user."""
 
-    def __init__(self) -> None:
+    def __init__(self, *remarks: str) -> None:
         self._bad: dict[str, str] = {}
+        self._remarks = remarks
         self._lock = threading.Lock()
+
+    def joined(self, other: Report, keys: Container[str]) -> Report:
+        """This report and what ``other`` says of ``keys``, the tensors that were taken from an earlier soup."""
+        both = Report(*self._remarks)
+        both._bad = {**{key: what for key, what in other._bad.items() if key in keys}, **self._bad}
+        return both
+
+    def with_remark(self, remark: str) -> Report:
+        also = Report(*self._remarks, remark)
+        also._bad = self._bad
+        return also
 
     def look(self, step: Step, low: float, high: float) -> None:
         """Note a tensor whose values lie in [low, high] if they are not finite, or not so once rounded."""
@@ -109,7 +121,8 @@ class Report:
     @property
     def notes(self) -> tuple[str, ...]:
         if not self._bad:
-            return ()
+            return self._remarks
         key = min(self._bad)
-        return (f"{len(self._bad)} tensors hold {self._bad[key]} (first: {key}); pictures are likely to be black. "
+        return (*self._remarks,
+                f"{len(self._bad)} tensors hold {self._bad[key]} (first: {key}); pictures are likely to be black. "
                 "Look for a damaged ingredient, or cook to bfloat16 or float32.",)

@@ -39,7 +39,7 @@ class Kitchen:
         self._running = tuning.workers
         self._error: BaseException | None = None
 
-    def run(self) -> tuple[str, ...]:
+    def run(self) -> Report:
         check(self.progress)
         intraop = torch.get_num_threads()
         ready = threading.Barrier(self.tuning.workers + 1)
@@ -61,7 +61,7 @@ class Kitchen:
         if self._error is not None:
             raise self._error
         self.progress.step(self.total, self.total, "cooking")
-        return self.report.notes
+        return self.report
 
     def _work(self, ready: threading.Barrier) -> None:
         torch.get_num_threads()  # a thread takes the host's number when it is first asked, so ask before changing it

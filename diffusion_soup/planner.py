@@ -178,6 +178,10 @@ class _Planner:
         members = [each for each in (*self.checkpoints, *self.loras) if part in self._source(each).anatomy.parts]
         if not members:
             return self._copied(part, self.base)
+        lacking = len(self.checkpoints) + len(self.loras) - len(members)
+        if lacking:
+            self.notes.append(f"{lacking} of {lacking + len(members)} ingredients have no {part}; it is averaged over "
+                              "the others.")
         owners = {self._source(each) for each in members} | ({self._need_base()} if self.method.needs_base else set())
         sources = sorted((owner for owner in owners if part in owner.anatomy.parts), key=lambda owner: owner.sha256)
         keys = {key: info for source in sources for key, info in source.anatomy.part(part).items()}

@@ -35,6 +35,7 @@ from ..diffusion_soup.architecture import DIFFUSION, TEXT, UNET, VAE, part_of
 from ..diffusion_soup.checkpoint import DTYPES
 from ..diffusion_soup.cook import execute, require_memory
 from ..diffusion_soup.errors import Cancelled, MismatchError
+from ..diffusion_soup.jobs import Report
 from ..diffusion_soup.memory import fresh
 from ..diffusion_soup.plan import Plan, Step
 from ..diffusion_soup.sinks import MemorySink
@@ -130,13 +131,26 @@ class Cooked:
     text_steps: Sequence[Step]
     vae_steps: Sequence[Step]
     patched: Mapping[str, tuple[Step, torch.Tensor]] = field(default_factory=dict)
+    base_report: Report = field(default_factory=Report)
+    report: Report = field(default_factory=Report)
     notes: tuple[str, ...] = ()
 
 
-def unchanged_parts(plan: Plan, earlier: Cooked | None) -> dict[str, Any]:
-    """The CLIP and VAE of an earlier soup where the plan would cook the same, else None."""
-    return {"clip": earlier.clip if earlier and earlier.text_steps == plan.part(TEXT) else None,
-            "vae": earlier.vae if earlier and earlier.vae_steps == plan.part(VAE) else None}
+@dataclass(frozen=True)
+class Parts:
+    """A CLIP and a VAE that need not be cooked again, or None, and what was noticed when they were cooked."""
+
+    clip: Any = None
+    vae: Any = None
+    report: Report = field(default_factory=Report)
+
+
+def unchanged_parts(plan: Plan, earlier: Cooked | None) -> Parts:
+    """The CLIP and VAE of an earlier soup where the plan would cook the same."""
+    if earlier is None:
+        return Parts()
+    same_text, same_vae = earlier.text_steps == plan.part(TEXT), earlier.vae_steps == plan.part(VAE)
+    return Parts(earlier.clip if same_text else None, earlier.vae if same_vae else None, earlier.report)
 
 
 def make_room() -> None:
@@ -145,33 +159,35 @@ def make_room() -> None:
     comfy.model_management.cleanup_models()
 
 
-def cook(plan: Plan, device: str, clip: Any = None, vae: Any = None) -> Cooked:
+def cook(plan: Plan, device: str, parts: Parts = Parts()) -> Cooked:
     """Cook a plan into a fresh MODEL, and a fresh CLIP and VAE unless they are given."""
     require_memory(_expected_bytes(plan))
     progress = NodeProgress()
     diffusion = plan.part(DIFFUSION)
     large = {step.key: step for step in diffusion if step.info.numel > _SMALL}
-    given = {TEXT: clip is not None, VAE: vae is not None}
-    small = [step for step in plan.steps if step.key not in large and not given.get(part_of(step.key), False)]
-    tensors, notes = _in_memory(small, device, progress)
-    wanted = {"output_clip": clip is None, "output_vae": vae is None}
+    given = {TEXT: parts.clip is not None, VAE: parts.vae is not None}
+    known = {step.key for step in plan.steps if given.get(part_of(step.key), False)}
+    small = [step for step in plan.steps if step.key not in large and step.key not in known]
+    tensors, report = _in_memory(small, device, progress)
+    report = report.joined(parts.report, known)
+    wanted = {"output_clip": parts.clip is None, "output_vae": parts.vae is None}
     model, new_clip, new_vae = _load({**tensors, **{key: _placeholder(step) for key, step in large.items()}}, **wanted)
     weights = _own_weights(model.model.diffusion_model)
     names = {key: key.removeprefix(UNET) for key in large}
     if all(names[key] in weights and weights[names[key]].shape == step.shape for key, step in large.items()):
         sink = _WeightSink({key: weights[name] for key, name in names.items()})
-        notes += execute(tuple(large.values()), sink, device=device, progress=progress)
+        found = execute(tuple(large.values()), sink, device=device, progress=progress)
     else:  # ComfyUI renames or reshapes this family's tensors while loading, so it must see them
         del model, weights
-        filled, said = _in_memory(tuple(large.values()), device, progress)
+        filled, found = _in_memory(tuple(large.values()), device, progress)
         model, new_clip, new_vae = _load({**tensors, **filled}, **wanted)
-        notes += said
-    notes = (*plan.notes, *notes)
+    report = found.joined(report, {step.key for step in small} | known)
+    notes = (*plan.notes, *report.notes)
     _report(plan, plan.steps, notes)
     weakref.finalize(model.model, _give_memory_back).atexit = False
     return Cooked(plan.recipe.hash, model, {step.key: step for step in diffusion}, model,
-                  clip if clip is not None else new_clip, vae if vae is not None else new_vae,
-                  plan.part(TEXT), plan.part(VAE), notes=notes)
+                  parts.clip if given[TEXT] else new_clip, parts.vae if given[VAE] else new_vae,
+                  plan.part(TEXT), plan.part(VAE), base_report=report, report=report, notes=notes)
 
 
 def recook(plan: Plan, earlier: Cooked, device: str) -> Cooked | None:
@@ -194,15 +210,18 @@ def recook(plan: Plan, earlier: Cooked, device: str) -> Cooked | None:
     kept = {key: earlier.patched[key] for key, step in changed.items()
             if key in earlier.patched and earlier.patched[key][0] == step}
     todo = [step for key, step in changed.items() if key not in kept]
-    tensors, notes = _in_memory(todo, device, progress)
+    tensors, report = _in_memory(todo, device, progress)
     patched = {**kept, **{step.key: (step, tensors[step.key]) for step in todo}}
-    clip, vae, said = _other_parts(plan, earlier, steps, device, progress)
+    clip, vae, others = _other_parts(plan, earlier, steps, device, progress)
+    report = report.joined(earlier.base_report, steps.keys() - changed.keys()).joined(earlier.report, kept)
+    report = report.joined(others, {step.key for step in plan.steps} - steps.keys())
     model = earlier.base.clone()
     model.add_patches({_weight_name(key): ("set", (tensor,)) for key, (_, tensor) in patched.items()})
-    notes = (*plan.notes, *notes, *said)
+    notes = (*plan.notes, *report.notes)
     _report(plan, todo, notes)
     return dataclasses.replace(earlier, recipe_hash=plan.recipe.hash, model=model, clip=clip, vae=vae,
-                               text_steps=plan.part(TEXT), vae_steps=plan.part(VAE), patched=patched, notes=notes)
+                               text_steps=plan.part(TEXT), vae_steps=plan.part(VAE), patched=patched, report=report,
+                               notes=notes)
 
 
 def _weight_name(key: str) -> str:
@@ -217,10 +236,10 @@ def has_other_patches(model: Any) -> bool:
 
 
 def _in_memory(steps: Sequence[Step], device: str, progress: NodeProgress
-               ) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+               ) -> tuple[dict[str, torch.Tensor], Report]:
     sink = MemorySink(steps)
-    notes = execute(steps, sink, device=device, progress=progress)
-    return sink.tensors, notes
+    report = execute(steps, sink, device=device, progress=progress)
+    return sink.tensors, report
 
 
 class _Unwritten(torch.Tensor):
@@ -281,16 +300,16 @@ class _WeightSink:
 
 
 def _other_parts(plan: Plan, earlier: Cooked, diffusion: Mapping[str, Step], device: str, progress: NodeProgress
-                 ) -> tuple[Any, Any, tuple[str, ...]]:
-    """CLIP and VAE: the earlier ones where nothing changed in them."""
+                 ) -> tuple[Any, Any, Report]:
+    """CLIP and VAE, the earlier ones where nothing changed in them, and what was noticed in them."""
     new_text, new_vae = plan.part(TEXT) != earlier.text_steps, plan.part(VAE) != earlier.vae_steps
     if not (new_text or new_vae):
-        return earlier.clip, earlier.vae, ()
+        return earlier.clip, earlier.vae, earlier.report
     small = [step for step in plan.steps if step.key not in diffusion or step.info.numel <= _SMALL]
-    tensors, notes = _in_memory(small, device, progress)
+    tensors, report = _in_memory(small, device, progress)
     state = {**tensors, **{step.key: _placeholder(step) for step in diffusion.values() if step.info.numel > _SMALL}}
     _, clip, vae = _load(state, output_model=False, output_clip=new_text, output_vae=new_vae)
-    return clip if new_text else earlier.clip, vae if new_vae else earlier.vae, notes
+    return clip if new_text else earlier.clip, vae if new_vae else earlier.vae, report
 
 
 def _give_memory_back() -> None:

@@ -186,7 +186,7 @@ class DSoupCook(io.ComfyNode):
                         del earlier
                         kept.drop(node_id)  # so that the new soup finds the memory of the old one
                         bridge.make_room()
-                    soup = bridge.cook(plan, _device(device), **parts)
+                    soup = bridge.cook(plan, _device(device), parts)
                 kept.put(node_id, soup)
             finally:
                 plan.close()

@@ -59,8 +59,8 @@ def test_numbers_that_are_not_finite_are_noticed(pantry: Pantry):
     pantry.put("a", tensors)
     pantry.stock(0)
     pantry.put("b", fill(tiny_unet(), 2))
-    _, notes = on_device(pantry.recipe(a=1, b=1), pantry, 1 << 20)
-    assert any(CONV_IN in note for note in notes)
+    _, report = on_device(pantry.recipe(a=1, b=1), pantry, 1 << 20)
+    assert any(CONV_IN in note for note in report.notes)
 
 
 def test_a_file_truncated_meanwhile_is_an_error_and_no_thread_stays(pantry: Pantry):

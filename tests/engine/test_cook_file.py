@@ -232,6 +232,17 @@ def test_numbers_that_are_none_are_told(pantry, value, shares):
     assert OUT in note and "NaN or infinity" in note
 
 
+def test_a_recook_still_tells_of_the_tensors_it_took_over(pantry):
+    a = pantry.stock(2)[0]
+    a[OUT][1, 2] = float("nan")
+    pantry.put("a", a)
+    first = cook(pantry.recipe(a=1, b=1), pantry.models)
+    elsewhere = cook(pantry.recipe(Ingredient("b.safetensors", blocks={"IN00": 0.5}), a=1), pantry.models,
+                     previous=first)
+    assert elsewhere[OUT] is first[OUT]
+    assert elsewhere.notes == first.notes != ()
+
+
 def test_numbers_too_large_for_the_output_are_told(pantry):
     pantry.put("a", fill(tiny_unet()) | {OUT: torch.full((4, 4), 1e6)})
     note, = cook(pantry.recipe(a=1), pantry.models, dtype="float16").notes
