@@ -36,7 +36,7 @@ from ..diffusion_soup.checkpoint import DTYPES
 from ..diffusion_soup.cook import execute, require_memory
 from ..diffusion_soup.errors import Cancelled, MismatchError
 from ..diffusion_soup.jobs import Report
-from ..diffusion_soup.memory import fresh
+from ..diffusion_soup.memory import Reserve
 from ..diffusion_soup.plan import Plan, Step
 from ..diffusion_soup.sinks import MemorySink
 
@@ -153,15 +153,22 @@ def unchanged_parts(plan: Plan, earlier: Cooked | None) -> Parts:
     return Parts(earlier.clip if same_text else None, earlier.vae if same_vae else None, earlier.report)
 
 
-def make_room() -> None:
-    """See that the memory of a soup nobody holds any more is free before the next one needs it."""
-    gc.collect()
+def memory_of(soup: Cooked) -> Reserve:
+    """The memory of a soup's weights, for the next one to be cooked into once this one is dropped."""
+    return Reserve(soup.base.model.diffusion_model.parameters())
+
+
+def make_room(reserve: Reserve) -> None:
+    """See that the memory of a dropped soup, if nobody else holds it, is free before the next one needs it."""
+    if not reserve.free:
+        gc.collect()
     comfy.model_management.cleanup_models()
 
 
-def cook(plan: Plan, device: str, parts: Parts = Parts()) -> Cooked:
-    """Cook a plan into a fresh MODEL, and a fresh CLIP and VAE unless they are given."""
-    require_memory(_expected_bytes(plan))
+def cook(plan: Plan, device: str, parts: Parts = Parts(), reserve: Reserve = Reserve()) -> Cooked:
+    """Cook a plan into a fresh MODEL, and a fresh CLIP and VAE unless they are given. The MODEL's weights lie in
+    memory of the reserve where it has some."""
+    require_memory(_expected_bytes(plan) - reserve.free_bytes)
     progress = NodeProgress()
     diffusion = plan.part(DIFFUSION)
     large = {step.key: step for step in diffusion if step.info.numel > _SMALL}
@@ -172,7 +179,8 @@ def cook(plan: Plan, device: str, parts: Parts = Parts()) -> Cooked:
     report = report.joined(parts.report, known)
     wanted = {"output_clip": parts.clip is None, "output_vae": parts.vae is None}
     model, new_clip, new_vae = _load({**tensors, **{key: _placeholder(step) for key, step in large.items()}}, **wanted)
-    weights = _own_weights(model.model.diffusion_model)
+    weights = _own_weights(model.model.diffusion_model, reserve)
+    reserve.release()
     names = {key: key.removeprefix(UNET) for key in large}
     if all(names[key] in weights and weights[names[key]].shape == step.shape for key, step in large.items()):
         sink = _WeightSink({key: weights[name] for key, name in names.items()})
@@ -267,14 +275,14 @@ def _load(state: dict[str, torch.Tensor], **wanted: bool) -> tuple[Any, Any, Any
     return loaded[:3]
 
 
-def _own_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _own_weights(model: torch.nn.Module, reserve: Reserve) -> dict[str, torch.Tensor]:
     """The model's tensors by name, each with memory of its own: the large ones with memory that is cheap to fill,
     and all that a loader may have replaced by the placeholders."""
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):
             nbytes = weight.numel() * weight.itemsize
             if weight.device.type == "cpu" and nbytes >= _LARGE_PAGES:
-                empty = fresh(weight.shape, weight.dtype)
+                empty = reserve.fresh(weight.shape, weight.dtype)
             elif weight.untyped_storage().nbytes() < nbytes:
                 empty = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
             else:

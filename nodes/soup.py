@@ -13,6 +13,7 @@ from comfy_api.latest import io
 from ..diffusion_soup import ModelFile, Recipe, RecipeError, cook_to_file, graph, prepare, read_recipe
 from ..diffusion_soup.blocks import DIALECTS
 from ..diffusion_soup.errors import shown
+from ..diffusion_soup.memory import Reserve
 from ..diffusion_soup.methods import METHODS
 from ..diffusion_soup.presets import house_presets
 from ..diffusion_soup.recipe import DTYPES
@@ -181,12 +182,13 @@ class DSoupCook(io.ComfyNode):
                 earlier = kept.get(node_id, plan.recipe.hash)
                 soup = bridge.recook(plan, earlier, _device(device)) if earlier is not None else None
                 if soup is None:
-                    parts = bridge.unchanged_parts(plan, earlier)
+                    parts, reserve = bridge.unchanged_parts(plan, earlier), Reserve()
                     if earlier is not None:
+                        reserve = bridge.memory_of(earlier)
                         del earlier
                         kept.drop(node_id)  # so that the new soup finds the memory of the old one
-                        bridge.make_room()
-                    soup = bridge.cook(plan, _device(device), parts)
+                        bridge.make_room(reserve)
+                    soup = bridge.cook(plan, _device(device), parts, reserve)
                 kept.put(node_id, soup)
             finally:
                 plan.close()
