@@ -8,7 +8,7 @@ whatever prefix the file itself uses.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -17,6 +17,7 @@ from .checkpoint import Checkpoint, Header, TensorInfo
 from .errors import FileError, MismatchError
 
 DIFFUSION, TEXT, VAE, OTHER = "diffusion model", "text encoder", "VAE", "other"
+STYLES = "style prompts"
 UNET = "model.diffusion_model."
 CONV_IN = UNET + "input_blocks.0.0.weight"
 
@@ -34,6 +35,9 @@ _LORA = re.compile(r"\.(lora_(up|down|A|B|mid)\b|lora\.(up|down)|lora_linear_lay
 #: Numbers that other tensors must be multiplied with: the mark of scaled fp8, nvfp4, nf4 and the like.
 _QUANTISED = re.compile(r"(^|\.)(scaled_fp8|scale_weight|weight_scale(_2)?|comfy_quant|absmax)$|\.quant_state\.")
 _IDS = ".position_ids"
+#: The style prompts of a DMM student; its style MLP goes by a name that SDXL uses for something else.
+_CODES = UNET + "model_embedding.weight"
+_STYLE_MLP, _STYLE_MLP_XL = UNET + "add_embedding.", UNET + "add_embedding2."
 _MARKERS = ("v_pred", "ztsnr", "edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min")
 
 
@@ -76,10 +80,15 @@ class Anatomy:
         return frozenset(self._by_part)
 
     @cached_property
+    def styles(self) -> frozenset[str]:
+        """The keys of a DMM student's styles; empty for any other model."""
+        return frozenset(key for key in self.keys if is_style(key, self.keys))
+
+    @cached_property
     def _by_part(self) -> dict[str, dict[str, TensorInfo]]:
         found: dict[str, dict[str, TensorInfo]] = {}
         for key, info in self.keys.items():
-            found.setdefault(part_of(key), {})[key] = info
+            found.setdefault(STYLES if key in self.styles else part_of(key), {})[key] = info
         return found
 
 
@@ -99,6 +108,14 @@ def part_of(key: str) -> str:
 def is_ids(key: str) -> bool:
     """Whether the tensor holds position ids, which are rebuilt and never averaged."""
     return key.endswith(_IDS)
+
+
+def is_style(key: str, keys: Container[str]) -> bool:
+    """Whether a tensor among ``keys`` of one file is a style prompt or the style MLP of a DMM student."""
+    if _CODES not in keys:
+        return False
+    extra_large = _STYLE_MLP_XL + "linear_1.weight" in keys
+    return key == _CODES or key.startswith(_STYLE_MLP_XL if extra_large else _STYLE_MLP)
 
 
 def is_marker(key: str) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: ``diffusion-soup cook | recipe | inspect``.
+"""The command line: ``diffusion-soup cook | recipe | inspect | dmm``.
 
 User errors are one line on stderr beginning with ``error:`` and exit status 2; 130 after Ctrl-C.
 """
@@ -20,6 +20,7 @@ from . import architecture as arch
 from .blocks import block_names
 from .checkpoint import Checkpoint, open_checkpoint
 from .cook import cook_to_file
+from .dmm import Student, open_student
 from .errors import Cancelled, FileError, RecipeError, SoupError, shown
 from .folders import ModelFolders
 from .hashes import HashCache, default_cache_file
@@ -87,7 +88,23 @@ def _parser() -> argparse.ArgumentParser:
     inspect = _command(commands, "inspect", _inspect, "say what a file is")
     inspect.add_argument("file", type=Path)
     inspect.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    _dmm_parser(commands.add_parser("dmm", help="look at and convert DMM students"))
     return parser
+
+
+def _dmm_parser(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    inspect = _command(actions, "inspect", _dmm_inspect, "say which styles a student has")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    convert = _command(actions, "convert", _dmm_convert, "write a student of any kind as one safetensors file")
+    convert.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.safetensors")
+    convert.add_argument("--parts", type=Path, metavar="CHECKPOINT",
+                         help="take the text encoders and the VAE from here if the student has none")
+    convert.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: as in the student")
+    convert.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    for command in (inspect, convert):
+        command.add_argument("student", type=Path, help="a file, a diffusers folder, or a training folder")
+        command.add_argument("--names", help="names of the styles, with commas between: as many as there are styles")
 
 
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -152,7 +169,11 @@ def _write(options: argparse.Namespace, recipe: Recipe) -> None:
 def _inspect(options: argparse.Namespace) -> None:
     with open_checkpoint(options.file) as checkpoint:
         facts = _lora_facts(checkpoint) if arch.looks_like_lora(checkpoint) else _checkpoint_facts(checkpoint)
-    if options.json:
+    _print_facts(facts, options.json)
+
+
+def _print_facts(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
         print(json.dumps(facts))
         return
     width = max(map(len, facts))
@@ -179,6 +200,37 @@ def _lora_facts(checkpoint: Checkpoint) -> dict[str, Any]:
     lora = LoRAFile(checkpoint)
     return {"kind": "lora", "layers": len(lora.layers), "unknown tensors": len(lora.unknown),
             **_common_facts(checkpoint)}
+
+
+def _student(options: argparse.Namespace) -> Student:
+    names = [name.strip() for name in options.names.split(",")] if options.names is not None else None
+    return open_student(options.student, names)
+
+
+def _dmm_inspect(options: argparse.Namespace) -> None:
+    with _student(options) as student:
+        facts = {"file": student.file, "family": student.family, "styles": list(student.codebook.names),
+                 "width": student.codebook.width, "style MLP": student.codebook.mlp.fingerprint[:10],
+                 "parts": list(student.parts), "tensors": len(student.tensors),
+                 "unknown tensors": list(student.unknown)}
+    _print_facts(facts, options.json)
+
+
+def _dmm_convert(options: argparse.Namespace) -> None:
+    with _student(options) as student, _Bar(quiet=False) as bar:
+        whole = student.with_parts_of(open_checkpoint(options.parts)) if options.parts else student
+        for path in (options.student, *([options.parts] if options.parts else [])):
+            if options.output.exists() and options.output.samefile(path):
+                raise FileError(f"{options.output} is what is to be converted, so it was not overwritten; choose "
+                                "another name.")
+        whole.save(options.output, dtype=options.dtype, overwrite=options.overwrite, progress=bar)
+    for name in whole.unknown:
+        print(f"note: {name} has no place in the file and was left out", file=sys.stderr)
+    missing = {arch.TEXT, arch.VAE} - set(whole.parts)
+    if missing:
+        print(f"note: the student has no {' and no '.join(sorted(missing))}; --parts CHECKPOINT would add them",
+              file=sys.stderr)
+    print(f"{options.output}: a student of {len(whole.codebook)} styles ({', '.join(whole.codebook.names)})")
 
 
 class _Bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -107,6 +108,13 @@ class Report:
         also = Report(*self._remarks, remark)
         also._bad = self._bad
         return also
+
+    @staticmethod
+    def harmless(step: Step) -> float:
+        """Numbers whose squares sum to less than this need no closer look: as Σx² ≥ max x², all of them are finite and
+        fit into the step's dtype."""
+        dtype = DTYPES[step.dtype]
+        return math.inf if dtype in FLOAT8 or not dtype.is_floating_point else float(torch.finfo(dtype).max) ** 2
 
     def look(self, step: Step, low: float, high: float) -> None:
         """Note a tensor whose values lie in [low, high] if they are not finite, or not so once rounded."""

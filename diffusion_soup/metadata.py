@@ -18,6 +18,8 @@ from .checkpoint import Checkpoint
 from .plan import Plan
 
 RECIPE_KEY = "diffusion_soup"
+#: A JSON list with the name of each style of a DMM student.
+STYLES_KEY = "diffusion_soup.styles"
 
 _ARCHITECTURES = {"sd1": "stable-diffusion-v1", "sdxl": "stable-diffusion-xl-v1-base",
                   "sdxl-refiner": "stable-diffusion-xl-v1-refiner"}
@@ -41,6 +43,7 @@ def soup_metadata(plan: Plan) -> dict[str, str]:
         "modelspec.merged_from": ", ".join(dict.fromkeys(file.file for file in files)),
         "modelspec.prediction_type": prediction,
         "modelspec.predict_key": prediction,
+        **({STYLES_KEY: json.dumps(names, ensure_ascii=False)} if (names := plan.style_names) else {}),
     }
 
 
@@ -62,13 +65,24 @@ def _parents(files: Mapping[str, Checkpoint], names: Mapping[str | None, str]) -
     return entries
 
 
-def json_object(text: str | None) -> dict[str, Any] | None:
-    """The JSON object in a text; None where there is none."""
+def json_value(text: str | None) -> Any:
+    """The JSON value in a text; None where there is none."""
     try:
-        value = json.loads(text or "null")
+        return json.loads(text or "null")
     except (ValueError, RecursionError):
         return None
+
+
+def json_object(text: str | None) -> dict[str, Any] | None:
+    """The JSON object in a text; None where there is none."""
+    value = json_value(text)
     return value if isinstance(value, dict) else None
+
+
+def style_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The names of a DMM student's styles that a file's metadata lists; None if it lists none."""
+    value = json_value(metadata.get(STYLES_KEY))
+    return tuple(value) if isinstance(value, list) and value and all(isinstance(it, str) for it in value) else None
 
 
 def _legacy_hash(path: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .architecture import Anatomy, Architecture, part_of
+from .architecture import STYLES, Anatomy, Architecture, part_of
 from .checkpoint import Checkpoint, TensorInfo
 from .lora import LoRAFile, Match
 from .recipe import Recipe
@@ -82,7 +82,8 @@ class Plan:
     """All steps of a recipe in reading order.
 
     ``recipe`` has every sha256 filled in, ``files`` are the opened checkpoints and LoRAs by sha256, and
-    ``notes`` are sentences for the user.
+    ``notes`` are sentences for the user. If a DMM student is among the ingredients, ``styles`` are the keys of
+    its style prompts and style MLP, and ``style_names`` the styles' names as far as the file says them.
     """
 
     recipe: Recipe
@@ -90,6 +91,8 @@ class Plan:
     steps: tuple[Step, ...]
     files: Mapping[str, Checkpoint]
     notes: tuple[str, ...]
+    styles: frozenset[str] = frozenset()
+    style_names: tuple[str, ...] = ()
 
     @property
     def output_bytes(self) -> int:
@@ -101,7 +104,8 @@ class Plan:
 
     def part(self, name: str) -> tuple[Step, ...]:
         """The steps of one part of the model (see :mod:`architecture`)."""
-        return tuple(step for step in self.steps if part_of(step.key) == name)
+        return tuple(step for step in self.steps
+                     if (STYLES if step.key in self.styles else part_of(step.key)) == name)
 
     def close(self) -> None:
         """Release the opened files; they open again by themselves if they are read again."""

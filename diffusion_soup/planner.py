@@ -6,6 +6,8 @@ import dataclasses
 import math
 from collections.abc import Collection, Sequence
 
+import torch
+
 from . import architecture as arch
 from .architecture import Architecture
 from .blocks import block_names, block_of, parse_elements
@@ -13,6 +15,7 @@ from .checkpoint import TensorInfo, open_checkpoint
 from .errors import MismatchError, RecipeError
 from .folders import ModelFolders
 from .lora import LoRAFile, Match, match
+from .metadata import style_names
 from .methods import method, normalised
 from .plan import Plan, Source, Step, Term, Update
 from .progress import Progress
@@ -81,17 +84,20 @@ class _Planner:
         self.rules = {id(each): parse_elements(each.elements, self.family)
                       for each in (*self.checkpoints, *self.loras)}
         self.matches = self._match_loras()
-        text, vae = self.recipe.text_encoder, self.recipe.vae
+        text, vae, student = self.recipe.text_encoder, self.recipe.vae, self._student()
         steps = [
             *self._averaged(arch.DIFFUSION),
             *(self._averaged(arch.TEXT) if text == "soup" else self._copied(arch.TEXT, self._owner(arch.TEXT, text))),
             *(self._averaged(arch.VAE) if vae == "soup" else self._copied(arch.VAE, self._owner(arch.VAE, vae))),
             *self._copied(arch.OTHER, self._owner(arch.OTHER, None)),
+            *self._copied(arch.STYLES, student),
         ]
         self._note_vae(steps)
         return Plan(self.recipe, self._resulting_architecture(steps), tuple(sorted(steps, key=_reading_order)),
                     {**{sha: source.checkpoint for sha, source in self.sources.items()},
-                     **{sha: lora.checkpoint for sha, (_, lora) in self.matches.items()}}, tuple(self.notes))
+                     **{sha: lora.checkpoint for sha, (_, lora) in self.matches.items()}}, tuple(self.notes),
+                    student.anatomy.styles if student else frozenset(),
+                    style_names(student.checkpoint.metadata) or () if student else ())
 
     # -- opening and comparing -------------------------------------------------------------------
 
@@ -167,6 +173,17 @@ class _Planner:
             self.notes.append("The SDXL VAE is rounded from float32 to float16, in which many SDXL VAEs give black "
                               "images; leave dtype open, or take a VAE made for float16.")
 
+    def _student(self) -> Source | None:
+        """The source whose style prompts the soup keeps: DMM students among the sources must have the same ones."""
+        students = sorted((source for source in self.sources.values() if source.anatomy.styles),
+                          key=lambda source: (style_names(source.checkpoint.metadata) is None, source.sha256))
+        for other in students[1:]:
+            if not _same_styles(students[0], other):
+                raise MismatchError(
+                    f"{students[0].file} and {other.file} are DMM students with different style prompts or style MLPs, "
+                    "so there is no telling whose styles their soup should have. Leave one of them out.")
+        return students[0] if students else None
+
     # -- parts -----------------------------------------------------------------------------------
 
     def _source(self, each: Ingredient) -> Source:
@@ -222,7 +239,8 @@ class _Planner:
     def _copy(self, key: str, owner: Source) -> Step:
         info = owner.anatomy.keys[key]
         assert info.torch_dtype  # a FileError now, not while cooking, for numbers torch cannot read
-        dtype = info.dtype if arch.part_of(key) == arch.OTHER else self._dtype(key, [info])
+        whole = arch.part_of(key) == arch.OTHER or key in owner.anatomy.styles
+        dtype = info.dtype if whole else self._dtype(key, [info])
         return Step(key, dtype, info.shape, block_of(key, self.family), (Term(owner, info, 1.0),))
 
     def _ids(self, key: str, info: TensorInfo) -> Step:
@@ -323,6 +341,15 @@ class _Planner:
         wanted = _DTYPES[self.recipe.dtype]
         plain = arch.part_of(key) != arch.DIFFUSION or len(infos[0].shape) < 2
         return "F16" if wanted in _FP8 and plain else wanted
+
+
+def _same_styles(one: Source, other: Source) -> bool:
+    """Whether two students have the same style tensors, whatever their dtypes."""
+    if one.anatomy.styles != other.anatomy.styles:
+        return False
+    tensors = ((source.checkpoint.tensor(source.anatomy.keys[key].name) for source in (one, other))
+               for key in one.anatomy.styles)
+    return all(first.shape == second.shape and torch.equal(first.float(), second.float()) for first, second in tensors)
 
 
 def _sha(file: ModelFile) -> str:

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import soup
+from . import soup, style
 from .embed import embed_recipes_in_pictures
 
 
@@ -11,4 +11,4 @@ class SoupExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         embed_recipes_in_pictures()  # here, because ComfyUI 0.3 never calls on_load
-        return soup.NODES
+        return [*soup.NODES, *style.NODES]

@@ -18,7 +18,7 @@ import logging
 import sys
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,17 @@ import folder_paths
 import torch
 from comfy_execution.utils import get_executing_context
 
-from ..diffusion_soup import HashCache, ModelFolders
-from ..diffusion_soup.architecture import DIFFUSION, TEXT, UNET, VAE, part_of
-from ..diffusion_soup.checkpoint import DTYPES
+from ..diffusion_soup import HashCache, ModelFile, ModelFolders
+from ..diffusion_soup.architecture import DIFFUSION, STYLES, TEXT, UNET, VAE, part_of
+from ..diffusion_soup.checkpoint import DTYPES, TensorInfo
 from ..diffusion_soup.cook import execute, require_memory
-from ..diffusion_soup.errors import Cancelled, MismatchError
+from ..diffusion_soup.dmm import Codebook, Student, has_unet
+from ..diffusion_soup.dmm.student import read_codebook
+from ..diffusion_soup.errors import Cancelled, FileError, MismatchError
 from ..diffusion_soup.jobs import Report
 from ..diffusion_soup.memory import Reserve
 from ..diffusion_soup.plan import Plan, Step
+from ..diffusion_soup.progress import check
 from ..diffusion_soup.sinks import MemorySink
 
 log = logging.getLogger("diffusion_soup")
@@ -67,6 +70,35 @@ def checkpoint_files() -> list[str]:
 
 def lora_files() -> list[str]:
     return folder_paths.get_filename_list("loras")
+
+
+def student_files() -> list[str]:
+    """Everything that may be a student: checkpoints, and folders with a UNet (their names end in a slash)."""
+    folders = [path.name + "/" for root in folder_paths.get_folder_paths("diffusers") if Path(root).is_dir()
+               for path in sorted(Path(root).iterdir()) if path.is_dir() and has_unet(path)]
+    return [*checkpoint_files(), *dict.fromkeys(folders)]
+
+
+def student_path(file: str) -> Path:
+    """The path of one of :func:`student_files`."""
+    if file.endswith("/"):
+        for root in folder_paths.get_folder_paths("diffusers"):
+            path = Path(root) / file[:-1]
+            if path.name == file[:-1] and path.is_dir():
+                return path
+        raise FileError(f"The folder {file} is not among the diffusers models; put it there, or choose another one.")
+    return model_folders().find(ModelFile(file))
+
+
+def student_stamp(file: str) -> str:
+    """Changes when one of the student's files does; reads nothing."""
+    if not file.endswith("/"):
+        return stamp(file)
+    try:
+        files = sorted(path for path in student_path(file).rglob("*") if path.is_file())
+        return "|".join(f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in files)
+    except (FileError, OSError):
+        return f"{file}:missing"
 
 
 def stamp(file: str, kind: str = "checkpoint") -> str:
@@ -174,7 +206,7 @@ def cook(plan: Plan, device: str, parts: Parts = Parts(), reserve: Reserve = Res
     large = {step.key: step for step in diffusion if step.info.numel > _SMALL}
     given = {TEXT: parts.clip is not None, VAE: parts.vae is not None}
     known = {step.key for step in plan.steps if given.get(part_of(step.key), False)}
-    small = [step for step in plan.steps if step.key not in large and step.key not in known]
+    small = [step for step in plan.steps if step.key not in large and step.key not in known | plan.styles]
     tensors, report = _in_memory(small, device, progress)
     report = report.joined(parts.report, known)
     wanted = {"output_clip": parts.clip is None, "output_vae": parts.vae is None}
@@ -196,6 +228,30 @@ def cook(plan: Plan, device: str, parts: Parts = Parts(), reserve: Reserve = Res
     return Cooked(plan.recipe.hash, model, {step.key: step for step in diffusion}, model,
                   parts.clip if given[TEXT] else new_clip, parts.vae if given[VAE] else new_vae,
                   plan.part(TEXT), plan.part(VAE), base_report=report, report=report, notes=notes)
+
+
+def codebook(plan: Plan) -> Codebook | None:
+    """The styles of a soup that has a student among its ingredients."""
+    terms = {step.key: step.terms[0] for step in plan.part(STYLES)}
+    if not terms:
+        return None
+    source = next(iter(terms.values())).source
+    return read_codebook(source.checkpoint, {key: term.info for key, term in terms.items()},
+                         plan.architecture.family, source.file)
+
+
+def load_student(student: Student) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE of a student; CLIP and VAE are None where it has none."""
+    require_memory(sum(info.nbytes for info in student.tensors.values()) + _widened(student.tensors.values()))
+    progress = NodeProgress()
+    state: dict[str, torch.Tensor] = {}
+    for done, key in enumerate(student.tensors):
+        check(progress)
+        state[key] = student.tensor(key)
+        progress.step(done + 1, len(student.tensors), "reading")
+    model, clip, vae = _load(state, output_clip=TEXT in student.parts, output_vae=VAE in student.parts)
+    weakref.finalize(model.model, _give_memory_back).atexit = False
+    return model, clip if TEXT in student.parts else None, vae if VAE in student.parts else None
 
 
 def recook(plan: Plan, earlier: Cooked, device: str) -> Cooked | None:
@@ -313,7 +369,8 @@ def _other_parts(plan: Plan, earlier: Cooked, diffusion: Mapping[str, Step], dev
     new_text, new_vae = plan.part(TEXT) != earlier.text_steps, plan.part(VAE) != earlier.vae_steps
     if not (new_text or new_vae):
         return earlier.clip, earlier.vae, earlier.report
-    small = [step for step in plan.steps if step.key not in diffusion or step.info.numel <= _SMALL]
+    small = [step for step in plan.steps if step.key not in plan.styles
+             and (step.key not in diffusion or step.info.numel <= _SMALL)]
     tensors, report = _in_memory(small, device, progress)
     state = {**tensors, **{step.key: _placeholder(step) for step in diffusion.values() if step.info.numel > _SMALL}}
     _, clip, vae = _load(state, output_model=False, output_clip=new_text, output_vae=new_vae)
@@ -332,8 +389,12 @@ def _give_memory_back() -> None:
 
 def _expected_bytes(plan: Plan) -> int:
     """RAM a fresh model takes: on a CPU host ComfyUI widens 16-bit weights to float32."""
+    return _widened(step.info for step in plan.steps)
+
+
+def _widened(infos: Iterable[TensorInfo]) -> int:
     widened = comfy.model_management.get_torch_device().type == "cpu"
-    return sum(step.info.numel * max(step.info.itemsize, 4 if widened else 0) for step in plan.steps)
+    return sum(info.numel * max(info.itemsize, 4 if widened else 0) for info in infos)
 
 
 def _report(plan: Plan, cooked: Sequence[Step], notes: Sequence[str]) -> None:

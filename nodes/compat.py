@@ -22,3 +22,5 @@ def named(kind: Any, name: str, tooltip: str) -> Any:
 Ingredients = io.Custom("DSOUP_INGREDIENTS")
 BlockWeights = io.Custom("DSOUP_BLOCK_WEIGHTS")
 Recipe = io.Custom("DSOUP_RECIPE")
+Styles = io.Custom("DSOUP_STYLES")
+Style = io.Custom("DSOUP_STYLE")

@@ -17,7 +17,7 @@ from ..diffusion_soup.memory import Reserve
 from ..diffusion_soup.methods import METHODS
 from ..diffusion_soup.presets import house_presets
 from ..diffusion_soup.recipe import DTYPES
-from . import bridge, compat
+from . import bridge, compat, styling
 from .compat import advanced, named
 from .embed import embed_cooked
 from .pantry import pantry
@@ -165,7 +165,8 @@ class DSoupCook(io.ComfyNode):
             outputs=[io.Model.Output("MODEL", tooltip="The soup: an ordinary model to everything after it."),
                      io.Clip.Output("CLIP", tooltip="Its text encoder."),
                      io.Vae.Output("VAE", tooltip="Its VAE."),
-                     named(compat.Recipe, "RECIPE", "What was cooked, with the hash of every file.")],
+                     named(compat.Recipe, "RECIPE", "What was cooked, with the hash of every file."),
+                     named(compat.Styles, "STYLES", "The styles, if a DMM student is among the ingredients.")],
             hidden=[io.Hidden.extra_pnginfo])  # not unique_id: it would make the node's number part of the cache key
 
     @classmethod
@@ -190,10 +191,12 @@ class DSoupCook(io.ComfyNode):
                         bridge.make_room(reserve)
                     soup = bridge.cook(plan, _device(device), parts, reserve)
                 kept.put(node_id, soup)
+                codebook = bridge.codebook(plan)
             finally:
                 plan.close()
         embed_cooked(cls.hidden.extra_pnginfo, node_id, plan.recipe)
-        return io.NodeOutput(soup.model, soup.clip, soup.vae, plan.recipe,
+        model = soup.model if codebook is None else styling.listening(soup.model, codebook)
+        return io.NodeOutput(model, soup.clip, soup.vae, plan.recipe, codebook,
                              ui={"diffusion_soup": [{"hash": plan.recipe.hash, "notes": list(soup.notes)}]})
 
 

@@ -34,6 +34,23 @@ def sd15(seed: int, *, channels: int = 4, text: bool = False, dtype: torch.dtype
     return state | clip("cond_stage_model.", seed, dtype) if text else state
 
 
+def student(seed: int, styles: int = 4, *, mlp: int = 0, text: bool = False) -> State:
+    """A DMM student of :func:`sd15`'s shape. Students of one ``mlp`` understand each other's styles."""
+    return sd15(seed, text=text) | style_tensors(seed, styles, mlp)
+
+
+def sdxl_student(seed: int, styles: int = 3) -> State:
+    return sdxl(seed) | style_tensors(seed, styles, 0, "add_embedding2.")
+
+
+def style_tensors(seed: int, styles: int, mlp: int, name: str = "add_embedding.", width: int = 1280) -> State:
+    """Style prompts as they are trained, N(0, 1), and a style MLP that changes pictures a lot."""
+    prefix = "model.diffusion_model."
+    layers = _layer(f"{prefix}{name}linear_1", width, width) | _layer(f"{prefix}{name}linear_2", width, width)
+    codes = torch.randn(styles, width, generator=torch.Generator().manual_seed(seed)).half()
+    return {f"{prefix}model_embedding.weight": codes, **fill(layers, 1000 + mlp)}
+
+
 def sdxl(seed: int) -> State:
     """An SDXL checkpoint, its blocks 320 channels wide, with both text encoders."""
     return {**hollow(unet(SDXL_NARROW), seed, keep=("_layers.", "conv", "embed", "blocks.0.0.", "out.2.")),

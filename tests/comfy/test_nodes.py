@@ -3,7 +3,8 @@
 import pytest
 
 IDS = {"DSoupIngredient", "DSoupLoRAIngredient", "DSoupBlockWeights", "DSoupCook", "DSoupRecipe", "DSoupAdd",
-       "DSoupRemove", "DSoupSave"}
+       "DSoupRemove", "DSoupSave", "DSoupStudent", "DSoupStyleMix", "DSoupStyleApply", "DSoupStyleCondition",
+       "DSoupStyleSchedule", "DSoupStyleSheet", "DSoupStyleSwap"}
 
 
 def test_ids(client):
@@ -14,7 +15,7 @@ def test_ids(client):
 @pytest.mark.parametrize("name", sorted(IDS))
 def test_words(client, name):
     info = client.object_info(name)
-    assert info["display_name"] != name and info["category"] == "diffusion soup"
+    assert info["display_name"] != name and info["category"].startswith("diffusion soup")
     assert len(info["description"]) > 30
     inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
     assert inputs
