@@ -192,7 +192,8 @@ def _from_files(file: str, unet: Iterable[Path], parts: Mapping[str, Iterable[Pa
     else:
         own = {name[len(prefix):]: at for name, at in found.items() if name.startswith(prefix)}
         infos, make, unknown = _converted(own, layout.unet)
-        styles = {key: make.pop(key) for key in list(make) if arch.is_style(key, make)}
+        styles = {key: make[key] for key in make if arch.is_style(key, make)}
+        make = {key: value for key, value in make.items() if key not in styles}
         infos = {key: info for key, info in infos.items() if key in make}
         for part, paths in parts.items():
             some = [open_checkpoint(path) for path in paths]
