@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from .checkpoint import Checkpoint, Header, TensorInfo
 from .errors import FileError, MismatchError
+from .layout import unet_names
 
 DIFFUSION, TEXT, VAE, OTHER = "diffusion model", "text encoder", "VAE", "other"
 STYLES = "style prompts"
@@ -147,9 +148,10 @@ def _inspect(checkpoint: Checkpoint) -> Anatomy:
         raise MismatchError(f"{name} is quantised: its weights mean something only together with their scales (such as "
                             f"{scale!r}), which cannot be averaged. Use its float16, bfloat16 or plain float8 version.")
     prefix = _diffusion_prefix(checkpoint)
+    renamed = _from_diffusers(checkpoint, prefix)
     keys: dict[str, TensorInfo] = {}
     for file_key, info in checkpoint.tensors.items():
-        key = _canonical(file_key, prefix)
+        key = renamed.get(file_key) or _canonical(file_key, prefix)
         if key is not None:
             keys.setdefault(key, info)
     if not any(part_of(key) == DIFFUSION for key in keys):
@@ -168,6 +170,15 @@ def _diffusion_prefix(checkpoint: Checkpoint) -> str:
                 (prefix == UNET and any(name.startswith(prefix) for name in names)):
             return prefix
     return ""
+
+
+def _from_diffusers(checkpoint: Checkpoint, prefix: str) -> dict[str, str]:
+    """Canonical names of a Stable Diffusion UNet's tensors where the file has them in diffusers' naming; else none."""
+    if prefix + "conv_in.weight" not in checkpoint.tensors:
+        return {}
+    names = unet_names({name[len(prefix):] for name in checkpoint.tensors
+                        if name.startswith(prefix) and not name.startswith((*_TEXT, *_VAE))})
+    return {} if names.unknown else {prefix + name: UNET + new for name, new in names.known.items()}
 
 
 def _canonical(key: str, prefix: str) -> str | None:

@@ -122,11 +122,11 @@ def _entries(shapes: Shapes) -> Iterator[tuple[str, str, str, Target]]:
 _SIDES = {"input_blocks": "down_blocks", "middle_block": "mid_block", "output_blocks": "up_blocks"}
 #: What a sub-block is, by the name of something inside it.
 _KINDS = {"in_layers": "resnets", "transformer_blocks": "attentions", "op": "downsamplers", "conv": "upsamplers"}
-_INNER = {
+INNER = {
     "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj",
     "out_layers.0": "norm2", "out_layers.3": "conv2", "skip_connection": "conv_shortcut", "op": "conv",
 }
-_OUTER = {
+OUTER = {
     "time_embed.0": ("time_embedding.linear_1",), "time_embed.2": ("time_embedding.linear_2",),
     "label_emb.0.0": ("add_embedding.linear_1", "class_embedding.linear_1"),
     "label_emb.0.2": ("add_embedding.linear_2", "class_embedding.linear_2"),
@@ -172,22 +172,22 @@ def _name_middle(kinds: Mapping[tuple[str, int, int], str]) -> dict[str, str]:
 
 def to_diffusers(module: str, blocks: Mapping[str, str]) -> tuple[str, ...]:
     """The diffusers names of an LDM UNet module, given the :func:`diffusers_blocks` of its UNet."""
-    if module in _OUTER:
-        return _OUTER[module]
+    if module in OUTER:
+        return OUTER[module]
     pieces = module.split(".")
     for size in (2, 3):
         block, inner = ".".join(pieces[:size]), ".".join(pieces[size:])
         if block in blocks:
-            return (f"{blocks[block]}.{_INNER.get(inner, inner)}",)
+            return (f"{blocks[block]}.{INNER.get(inner, inner)}",)
     return ()
 
 
 # -- text encoders ----------------------------------------------------------------------------------------
 
 _RESBLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)\.(weight|bias)")
-_OPENCLIP = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2",
+OPENCLIP = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2",
              "attn.out_proj": "self_attn.out_proj"}
-_OPENCLIP_OUTER = {
+OPENCLIP_OUTER = {
     "positional_embedding": ("embeddings.position_embedding", "weight"),
     "token_embedding.weight": ("embeddings.token_embedding", "weight"),
     "ln_final.weight": ("final_layer_norm", "weight"), "ln_final.bias": ("final_layer_norm", "bias"),
@@ -208,10 +208,10 @@ def _open_clip(path: str, target: Target) -> Iterator[tuple[str, str, Target]]:
         for index, letter in enumerate("qkv"):
             yield (f"encoder.layers.{fused[1]}.self_attn.{letter}_proj", fused[2],
                    replace(target, start=index * third, rows=third))
-    elif (found := _RESBLOCK.fullmatch(path)) and found[2] in _OPENCLIP:
-        yield f"encoder.layers.{found[1]}.{_OPENCLIP[found[2]]}", found[3], target
-    elif path in _OPENCLIP_OUTER:
-        yield *_OPENCLIP_OUTER[path], target
+    elif (found := _RESBLOCK.fullmatch(path)) and found[2] in OPENCLIP:
+        yield f"encoder.layers.{found[1]}.{OPENCLIP[found[2]]}", found[3], target
+    elif path in OPENCLIP_OUTER:
+        yield *OPENCLIP_OUTER[path], target
     elif path == "text_projection":
         yield "text_projection", "weight", replace(target, transposed=True)
 

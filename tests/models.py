@@ -15,6 +15,8 @@ from pathlib import Path
 
 import torch
 
+from diffusion_soup.lora_names import diffusers_blocks, to_diffusers
+
 from .engine.sd_keys import SD15, SDXL, Shapes, UNet, clip_l, open_clip, unet
 
 State = dict[str, torch.Tensor]
@@ -56,6 +58,15 @@ def sdxl(seed: int) -> State:
     return {**hollow(unet(SDXL_NARROW), seed, keep=("_layers.", "conv", "embed", "blocks.0.0.", "out.2.")),
             **fill(taesd(), seed), **clip("conditioner.embedders.0.", seed),
             **hollow(open_clip("conditioner.embedders.1."), seed, keep=("positional_embedding", "text_projection"))}
+
+
+def renamed(seed: int) -> State:
+    """The UNet of :func:`sd15` alone, with diffusers names."""
+    state = {key.removeprefix("model.diffusion_model."): tensor for key, tensor in sd15(seed).items()
+             if not key.startswith("first_stage_model.")}
+    blocks = diffusers_blocks(state)
+    return {f"{to_diffusers(key.rpartition('.')[0], blocks)[0]}.{key.rpartition('.')[2]}": tensor
+            for key, tensor in state.items()}
 
 
 def huge(seed: int) -> State:

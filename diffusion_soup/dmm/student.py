@@ -21,12 +21,12 @@ from pathlib import Path
 import torch
 
 from .. import architecture as arch
+from .. import layout
 from ..checkpoint import DTYPES, Checkpoint, TensorInfo, open_checkpoint
 from ..errors import FileError, MismatchError, RecipeError, shown
 from ..metadata import STYLES_KEY, style_names
 from ..progress import Progress, Silent, check
 from ..writer import StreamingWriter
-from . import layout
 from .codebook import TITLES, Codebook, StyleMLP
 
 _CODES = "model_embedding.weight"

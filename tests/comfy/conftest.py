@@ -16,7 +16,7 @@ LOG_LINES = 60
 
 
 def stock(folder: Path) -> None:
-    """The model files of these tests. `ember`, `lagoon`, `meadow` and `demo-base` are whole checkpoints."""
+    """The model files of these tests. Those of the demo's names are whole checkpoints."""
     files = {
         "checkpoints/demo-base": lambda: models.sd15(1, text=True),
         "checkpoints/ember": lambda: models.sd15(2, text=True),
@@ -29,6 +29,7 @@ def stock(folder: Path) -> None:
         "checkpoints/inpainting": lambda: models.sd15(5, channels=9),
         "checkpoints/xl1": lambda: models.sdxl(1),
         "checkpoints/xl2": lambda: models.sdxl(2),
+        **{f"diffusion_models/renamed{seed}": lambda seed=seed: models.renamed(seed) for seed in (2, 3)},
         **{f"diffusion_models/huge{seed}": lambda seed=seed: models.huge(seed) for seed in range(1, 5)},
         "loras/ink": lambda: models.lora(1),
         "loras/other-base": lambda: models.fill({"lora_unet_nothing_here.lora_up.weight": (4, 4),
@@ -39,6 +40,8 @@ def stock(folder: Path) -> None:
         path = folder / f"{name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         models.save(path, make())
+    styles = {"diffusion_soup.styles": '["ember", "lagoon", "meadow", "ink"]'}
+    models.save(folder / "checkpoints/demo-student.safetensors", models.student(9, text=True), styles)
     whole = (folder / "checkpoints/ember.safetensors").read_bytes()
     (folder / "checkpoints/truncated.safetensors").write_bytes(whole[:len(whole) // 2])
 

@@ -21,6 +21,19 @@ def test_inpainting_and_normal(client):
     assert not same(run(0xCC2200), run(0x0022CC))
 
 
+def test_diffusers_names(client):
+    """Same pictures as with LDM names, also after a changed share (then within rounding: the files' hashes differ, and
+    with them the order of the sum)."""
+    def run(first, second, share):
+        graph = Graph()
+        soup = graph.cook(first, (second, share), vae="none")
+        graph.sample(soup[0], graph.checkpoint()[2])
+        return shown(client, graph).astype(int)
+
+    for share, far in ((1.0, 0), (0.25, 2)):  # renamed2 and renamed3 hold the numbers of ember and lagoon
+        assert abs(run("renamed2", "renamed3", share) - run("ember", "lagoon", share)).max() <= far
+
+
 def test_sdxl(client):
     graph = Graph()
     soup = graph.cook("xl1", "xl2", text_encoder="soup")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from diffusion_soup import layout
 from diffusion_soup.checkpoint import TensorInfo
-from diffusion_soup.dmm import layout
 from diffusion_soup.lora_names import diffusers_blocks, to_diffusers
 
 from . import sd_keys

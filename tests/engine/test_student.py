@@ -278,13 +278,20 @@ def test_students_of_one_codebook(tmp_path):
 
 
 def test_sdxl_in_diffusers_names_is_no_student(tmp_path):
-    """SDXL's own add_embedding is averaged like any other tensor."""
+    """SDXL's own add_embedding is its label embedding, and averaged like any other tensor."""
     tensors = {name: it for name, it in diffusers("sdxl").items() if name not in styles("sdxl")}
     models = kitchen(tmp_path, a=tensors, b={name: it * 2 for name, it in tensors.items()})
     cooked = cook(soup("a", "b"), models)
     assert not cooked.plan.styles
-    name = "add_embedding.linear_1.weight"
-    assert torch.equal(cooked[UNET + name], (tensors[name].float() * 1.5).half())
+    assert cooked.plan.architecture.family == "sdxl"
+    assert torch.equal(cooked[UNET + "label_emb.0.0.weight"],
+                       (tensors["add_embedding.linear_1.weight"].float() * 1.5).half())
+
+
+@pytest.mark.parametrize("family", SPECS)
+def test_diffusers_names_and_ldm_names_in_one_soup(tmp_path, family):
+    models = kitchen(tmp_path, student=diffusers(family), same=ldm(family), other=fill(unet(SPECS[family]), 3))
+    assert same(dict(cook(soup("student", "other"), models)), dict(cook(soup("same", "other"), models)))
 
 
 # -- the command line

@@ -19,9 +19,8 @@ from typing import NamedTuple
 
 import torch
 
-from ..architecture import UNET, is_ids
-from ..checkpoint import TensorInfo
-from ..lora_names import _INNER, _OPENCLIP, _OPENCLIP_OUTER, _OUTER
+from .checkpoint import TensorInfo
+from .lora_names import INNER, OPENCLIP, OPENCLIP_OUTER, OUTER, UNET
 
 VAE = "first_stage_model."
 
@@ -111,8 +110,8 @@ def _split(name: str) -> tuple[_Block, str] | None:
 
 # -- UNet ---------------------------------------------------------------------------------------------
 
-_UNET_OUTER = _layers({name: ldm for ldm, names in _OUTER.items() for name in names})
-_UNET_INNER = {"resnets": _layers({name: ldm for ldm, name in _INNER.items() if ldm != "op"}),
+_UNET_OUTER = _layers({name: ldm for ldm, names in OUTER.items() for name in names})
+_UNET_INNER = {"resnets": _layers({name: ldm for ldm, name in INNER.items() if ldm != "op"}),
                "downsamplers": _layers({"conv": "op"}), "upsamplers": _layers({"conv": "conv"})}
 #: What is in a transformer, named alike in both layouts.
 _TRANSFORMER = re.compile(rf"(norm|proj_in|proj_out|transformer_blocks\.{_NUMBER}\.(norm[123]|ff\.net\.(0\.proj|2)"
@@ -244,8 +243,8 @@ _CLIP = re.compile(r"embeddings\.(token|position)_embedding\.weight|(final_layer
 _QKV = re.compile(r"(encoder\.layers\.(\d+)\.self_attn)\.[qkv]_proj\.(weight|bias)")
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)")
 _PROJECTION = "text_projection.weight"
-_OPEN_INNER = _layers({name: ldm for ldm, name in _OPENCLIP.items()})
-_OPEN_OUTER = {".".join(name): ldm for ldm, name in _OPENCLIP_OUTER.items()} | {_PROJECTION: "text_projection"}
+_OPEN_INNER = _layers({name: ldm for ldm, name in OPENCLIP.items()})
+_OPEN_OUTER = {".".join(name): ldm for ldm, name in OPENCLIP_OUTER.items()} | {_PROJECTION: "text_projection"}
 
 
 def clip(tensors: Tensors, prefix: str) -> Converted:
@@ -279,7 +278,7 @@ def _clip_names(names: Iterable[str], extra: str = "") -> Names:
         path = name.removeprefix("text_model.")
         return path if _CLIP.fullmatch(path) or path == extra else None
 
-    return _names((name for name in names if not is_ids(name)), rename)
+    return _names((name for name in names if not name.endswith(".position_ids")), rename)
 
 
 def _open_clip(path: str) -> tuple[str, tuple[str, ...]]:
