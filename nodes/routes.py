@@ -10,7 +10,7 @@ from server import PromptServer
 from ..diffusion_soup.dmm import open_student
 from ..diffusion_soup.errors import SoupError, shown
 from . import bridge
-from .style import _lines
+from .style import listed
 
 STYLES = "/diffusion_soup/styles"
 
@@ -37,5 +37,5 @@ async def _styles(request: web.Request) -> web.Response:
 def _read(file: str, names: str) -> dict[str, object] | None:
     if file not in bridge.student_files():
         return None
-    with open_student(bridge.student_path(file), _lines(names) or None) as student:
+    with open_student(bridge.student_path(file), listed(names) or None) as student:
         return {"styles": list(student.codebook.names), "family": student.family}

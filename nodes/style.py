@@ -8,6 +8,7 @@ from typing import Any
 import comfy.samplers
 import torch
 from comfy_api.latest import io
+from comfy_execution.graph import ExecutionBlocker
 
 from nodes import common_ksampler
 
@@ -18,14 +19,24 @@ from . import bridge, compat, drawing, styling
 from .compat import advanced, named
 
 CATEGORY = "diffusion soup/styles"
+_NO_NEGATIVE = ExecutionBlocker("Style on Conditioning has no negative prompt to put the style on; connect one to its "
+                                "input negative.")
 _APPEND, _REPLACE, _DROP, _KEEP = "append", "replace", "drop", "keep only"
 _MIXING = ("How several styles become one. paper: average the style prompts (their length shrinks); norm-preserving: "
            "the same at full length, for stronger mixes; after MLP: average what the styles do.")
 
 
-def _lines(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
     """Names in a text, one a line or with commas between."""
     return [name.strip() for name in text.replace(",", "\n").splitlines() if name.strip()]
+
+
+def _there(styles: Codebook | None) -> Codebook:
+    """The styles, which Cook Soup has none of if no student is among its ingredients."""
+    if styles is None:
+        raise RecipeError("These STYLES are empty: the soup has no DMM student among its ingredients. Connect the "
+                          "STYLES of Load Student, or add a student to the soup.")
+    return styles
 
 
 def _when() -> list[Any]:
@@ -59,7 +70,7 @@ class DSoupStudent(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str, names: str = "") -> io.NodeOutput:
-        with bridge.interruptible(), open_student(bridge.student_path(file), _lines(names) or None) as student:
+        with bridge.interruptible(), open_student(bridge.student_path(file), listed(names) or None) as student:
             model, clip, vae = bridge.load_student(student)
             return io.NodeOutput(styling.listening(model, student.codebook), clip, vae, student.codebook,
                                  ui={"diffusion_soup_styles": list(student.codebook.names)})
@@ -89,9 +100,7 @@ class DSoupStyleMix(io.ComfyNode):
     @classmethod
     def execute(cls, styles: Codebook | None, weights: str, mode: str, strength: float, normalise: bool = True,
                 extrapolate: bool = False) -> io.NodeOutput:
-        if styles is None:
-            raise RecipeError("These STYLES are empty: the soup has no DMM student among its ingredients. Connect the "
-                              "STYLES of Load Student, or add a student to the soup.")
+        styles = _there(styles)
         mix = StyleMix.parse(weights, styles.names, mode=mode, normalise=normalise, extrapolate=extrapolate,
                              strength=strength)
         return io.NodeOutput(Style.of(styles, mix))
@@ -131,8 +140,8 @@ class DSoupStyleCondition(io.ComfyNode):
     @classmethod
     def execute(cls, conditioning: Any, style: Style, negative: Any = None, start: float = 0.0, end: float = 1.0
                 ) -> io.NodeOutput:
-        return io.NodeOutput(*(each if each is None else styling.condition(each, style, start, end)
-                               for each in (conditioning, negative)))
+        return io.NodeOutput(styling.condition(conditioning, style, start, end),
+                             _NO_NEGATIVE if negative is None else styling.condition(negative, style, start, end))
 
 
 class DSoupStyleSchedule(io.ComfyNode):
@@ -194,7 +203,7 @@ class DSoupStyleSheet(io.ComfyNode):
     def execute(cls, model: Any, styles: Codebook, positive: Any, negative: Any, latent_image: Any, vae: Any, kind: str,
                 names: str, between: int, mode: str, plain: bool, seed: int, steps: int, cfg: float, sampler_name: str,
                 scheduler: str) -> io.NodeOutput:
-        chosen = _lines(names) or list(styles.names)
+        chosen = listed(names) or list(_there(styles).names)
         for name in chosen:
             styles.index(name)
         plan = plan_sheet(kind, chosen, between, plain)
@@ -231,7 +240,7 @@ class DSoupStyleSwap(io.ComfyNode):
     @classmethod
     def execute(cls, styles: Codebook, action: str, names: str, other: Codebook | None = None, other_names: str = ""
                 ) -> io.NodeOutput:
-        return io.NodeOutput(_swapped(styles, action, _lines(names), other, _lines(other_names)))
+        return io.NodeOutput(_swapped(_there(styles), action, listed(names), other, listed(other_names)))
 
 
 def _swapped(styles: Codebook, action: str, names: Sequence[str], other: Codebook | None, theirs: Sequence[str]

@@ -350,3 +350,16 @@ def test_one_sentence(client, plain, case):
     sampler = next(name for name, node in graph.items() if node["class_type"] == "KSampler")
     assert not [event for event in watch.of("progress") if event.data["node"] == sampler and event.data["value"] > 0]
     assert same(picture(client, None), plain)
+
+
+def test_no_negative_to_style(client):
+    """The output is blocked with a sentence only if something wants it."""
+    graph = Styled()
+    student = graph.student()
+    positive, _ = graph.prompts(student[1])
+    styled = graph("DSoupStyleCondition", conditioning=positive, style=graph.style(student[3], "1"))
+    graph.sample(student[0], student[2], (styled[0], styled[1]))
+    watch = client.watch()
+    client.run(graph)
+    event, = watch.of("execution_error")
+    assert "no negative prompt" in event.data["exception_message"]

@@ -1,0 +1,55 @@
+/** Diffusion Soup in the browser: sliders on Mix Styles. Without this file everything works by text. */
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { CSS, StyleNames, StyleSliders, chain } from "./lib/style_sliders.js";
+
+const WATCHED = ["DSoupStudent", "DSoupStyleSwap"];
+const PAUSE = 100; // milliseconds after the last change
+
+const names = new StyleNames((route) => api.fetchApi(route));
+/** @type {WeakMap<object, StyleSliders>} */
+const sliders = new WeakMap();
+let timer = 0;
+
+/** Look at all nodes again, soon: a change anywhere upstream may change the sliders. */
+function refreshSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const root = app.rootGraph ?? app.graph;
+    for (const graph of [root, ...(root?.subgraphs?.values() ?? [])]) {
+      for (const node of graph?.nodes ?? []) void sliders.get(node)?.refresh(names);
+    }
+  }, PAUSE);
+}
+
+function askAgain() {
+  names.forget();
+  refreshSoon();
+}
+
+app.registerExtension({
+  name: "diffusion_soup.styles",
+
+  setup() {
+    const style = document.createElement("style");
+    style.textContent = CSS;
+    document.head.append(style);
+    api.addEventListener("graphChanged", refreshSoon);
+    api.addEventListener("reconnected", askAgain);
+  },
+
+  nodeCreated(node) {
+    if (node.comfyClass === "DSoupStyleMix") {
+      sliders.set(node, new StyleSliders(node, () => app.canvas));
+    } else if (WATCHED.includes(node.comfyClass)) {
+      for (const widget of node.widgets ?? []) chain(widget, "callback", refreshSoon);
+    } else {
+      return;
+    }
+    chain(node, "onConnectionsChange", refreshSoon);
+    refreshSoon();
+  },
+
+  afterConfigureGraph: refreshSoon,
+  refreshComboInNodes: askAgain,
+});

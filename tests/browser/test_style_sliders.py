@@ -1,0 +1,260 @@
+"""The sliders of Mix Styles in a real browser, in both renderings of nodes."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from demo.comfyui import Server, install
+
+from .. import models
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+# Another frontend than the one ComfyUI pins: the static folder of an unpacked comfyui-frontend-package.
+FRONTEND = os.environ.get("COMFYUI_FRONTEND")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync")
+STYLES = ["style 1", "style 2", "style 3", "style 4"]
+MIX = {"styles": ["1", 3], "weights": "", "mode": "paper", "strength": 1.0, "normalise": True, "extrapolate": False}
+PROMPT = {"1": {"class_type": "DSoupStudent", "inputs": {"file": "student.safetensors", "names": ""}},
+          "2": {"class_type": "DSoupStyleMix", "inputs": MIX},
+          "3": {"class_type": "DSoupStyleApply",
+                "inputs": {"model": ["1", 0], "style": ["2", 0], "start": 0.0, "end": 1.0}}}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with tempfile.TemporaryDirectory(prefix="comfy-", ignore_cleanup_errors=True) as folder:
+        base = Path(folder)
+        for name, state in {"student": models.student(6), "student2": models.student(7, 2),
+                            "plain": models.sd15(1)}.items():
+            (base / "models/checkpoints").mkdir(parents=True, exist_ok=True)
+            models.save(base / f"models/checkpoints/{name}.safetensors", state)
+        (base / "user/default").mkdir(parents=True)  # no welcome dialogs
+        (base / "user/default/comfy.settings.json").write_text(json.dumps({"Comfy.TutorialCompleted": True}))
+        with Server(install(), base, arguments=("--front-end-root", FRONTEND) if FRONTEND else ()) as server:
+            yield server
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+class Page:
+    """One page with a graph in it."""
+
+    def __init__(self, page, url):
+        self.page, self.errors = page, []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(url)
+        page.wait_for_function("() => Boolean(window.app?.graph && app.extensionManager?.setting"
+                               " && window.LiteGraph?.registered_node_types.DSoupStyleMix)", timeout=90_000)
+
+    def js(self, code, *values):
+        return self.page.evaluate(code, *values)
+
+    def wait(self, condition, value=None):
+        self.page.wait_for_function(condition, arg=value, timeout=15_000)
+
+    def load(self, weights="", **student):
+        """The graph of these tests, as a saved workflow: student -> mix -> apply."""
+        prompt = json.loads(json.dumps(PROMPT))
+        prompt["1"]["inputs"].update(student)
+        prompt["2"]["inputs"]["weights"] = weights
+        self.js("async prompt => { await app.loadApiJson(prompt, 'test');"
+                " await app.loadGraphData(app.graph.serialize());"
+                " app.graph.nodes.forEach((node, at) => { node.pos = [at * 480, 100]; });"
+                " app.canvas.ds.scale = 1; app.canvas.ds.offset = [100, 60]; app.graph.setDirtyCanvas(true, true); }",
+                prompt)
+
+    def sliders(self):
+        """Name and shown weight of each."""
+        return self.js("[...document.querySelectorAll('.dsoup-style')].map(row => [row.querySelector('span')"
+                       ".textContent, Number(row.querySelector('output').textContent)])")
+
+    def expect(self, names, *weights):
+        """Wait until these sliders are shown, with these weights."""
+        wanted = [[name, weight] for name, weight in zip(names, weights or [0] * len(names), strict=True)]
+        try:
+            self.wait("wanted => JSON.stringify([...document.querySelectorAll('.dsoup-style')].map(row => ["
+                      "row.querySelector('span').textContent, Number(row.querySelector('output').textContent)])) "
+                      "=== JSON.stringify(wanted)", wanted)
+        except playwright.TimeoutError:
+            pytest.fail(f"the sliders are {self.sliders()}, expected {wanted}")
+
+    def text(self):
+        return self.js("app.graph.getNodeById(2).widgets.find(w => w.name === 'weights').value")
+
+    def set(self, node, name, value):
+        """Give a widget a value, as its own controls do."""
+        self.js("([node, name, value]) => { const widget = app.graph.getNodeById(node).widgets.find(w => w.name === "
+                "name); widget.value = value; widget.callback?.(value); }", [node, name, value])
+
+    def slider(self, name):
+        return self.page.locator(f".dsoup-style input[aria-label='{name}']")
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["litegraph", "nodes 2.0"])
+def rendering(browser, server, request):
+    page = Page(browser.new_page(viewport={"width": 1500, "height": 900}), server.url)
+    page.vue = request.param
+    page.js("value => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)", request.param)
+    yield page
+    page.page.close()
+
+
+@pytest.fixture
+def page(rendering):
+    rendering.errors.clear()
+    rendering.load()
+    rendering.expect(STYLES)
+    yield rendering
+    assert rendering.errors == []
+
+
+def test_a_slider_for_each_style_where_the_text_says(page):
+    page.load("style 2 = 0.7\nstyle 4 = 0.25")
+    page.expect(STYLES, 0, 0.7, 0, 0.25)
+    height, needed = page.js("[node => node.size[1], node => node.computeSize()[1]].map(of => "
+                             "of(app.graph.getNodeById(2)))")
+    assert height >= needed, "the node grows with its sliders"
+    pictures = os.environ.get("SCREENSHOTS")
+    if pictures:
+        page.page.wait_for_timeout(1000)
+        page.page.screenshot(path=f"{pictures}/style_sliders_{'vue' if page.vue else 'litegraph'}.png")
+
+
+def test_a_long_name_stays_in_the_node(page):
+    names = ["painting in the manner of " + 7 * "very " + "long names", "<b>ink</b> & \"pen\"", "墨", "3D"]
+    page.set(1, "names", "\n".join(names))
+    page.expect(names)
+    width, of_node = page.js("[document.querySelector('.dsoup-style').getBoundingClientRect().width, "
+                             "app.graph.getNodeById(2).size[0]]")
+    assert 0.8 * of_node < width < of_node
+
+
+def test_dragging_writes_the_text_and_not_the_node_s_place(page):
+    before = page.js("[...app.graph.getNodeById(2).pos]")
+    box = page.slider("style 3").bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.page.mouse.move(box["x"] + 20, y)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + box["width"] * 0.5, y, steps=4)
+    page.page.mouse.move(box["x"] + box["width"] * 0.75, y, steps=4)
+    page.page.mouse.up()
+    name, _, weight = page.text().partition(" = ")
+    assert name == "style 3" and 0.73 <= float(weight) <= 0.77
+    page.expect(STYLES, 0, 0, float(weight), 0)
+    assert page.js("[...app.graph.getNodeById(2).pos]") == before
+
+
+def test_the_text_on_the_screen_follows(page):
+    page.slider("style 1").fill("0.7")
+    assert page.text() == "style 1 = 0.7"
+    page.wait("[...document.querySelectorAll('textarea')].some(area => area.value === 'style 1 = 0.7')")
+
+
+def test_typing_moves_the_sliders(page):
+    page.page.locator("textarea:not([placeholder='names'])").first.fill("style 1=0.5, style 3 = .25")
+    page.expect(STYLES, 0.5, 0, 0.25, 0)
+    assert page.text() == "style 1=0.5, style 3 = .25"
+
+
+def test_numbers_alone_become_names(page):
+    page.set(2, "weights", "0.5 0 0.25")
+    page.expect(STYLES, 0.5, 0, 0.25, 0)
+    page.slider("style 2").fill("1")
+    assert page.text() == "style 1 = 0.5\nstyle 2 = 1\nstyle 3 = 0.25"
+
+
+def test_zero_is_left_out_and_other_lines_stay(page):
+    page.set(2, "weights", "another = 2\nstyle 2 = 0.5, style 4 = 1")
+    page.slider("style 2").fill("0")
+    assert page.text() == "another = 2\nstyle 4 = 1"
+    page.slider("style 4").fill("0")
+    assert page.text() == "another = 2"
+
+
+def test_extrapolation_widens_the_range(page):
+    reach = "() => ['min', 'max'].map(end => Number(document.querySelector('.dsoup-style input')[end]))"
+    assert page.js(reach) == [0, 1]
+    page.set(2, "extrapolate", True)
+    assert page.js(reach) == [-1, 2]
+    page.slider("style 1").fill("-0.5")
+    assert page.text() == "style 1 = -0.5"
+
+
+def test_the_sliders_are_not_saved(page):
+    page.slider("style 1").fill("0.7")
+    assert page.js("app.graph.getNodeById(2).serialize().widgets_values") == ["style 1 = 0.7", "paper", 1, True, False]
+    prompt = page.js("async () => (await app.graphToPrompt()).output")
+    assert prompt["2"]["inputs"] == {**MIX, "weights": "style 1 = 0.7", "styles": ["1", 3]}
+
+
+def test_they_follow_the_file_and_its_names(page):
+    page.set(1, "file", "student2.safetensors")
+    page.expect(STYLES[:2])
+    page.set(1, "names", "ink\nanime")
+    page.expect(["ink", "anime"])
+    page.set(2, "weights", "ink = 1")
+    page.expect(["ink", "anime"], 1, 0)
+    page.set(1, "names", "ink\nanime\none too many")
+    page.expect([])
+    page.set(1, "names", "")
+    page.set(1, "file", "plain.safetensors")
+    page.expect([])
+    assert page.text() == "ink = 1"
+
+
+def test_they_follow_the_link(page):
+    page.js("app.graph.getNodeById(2).disconnectInput(0)")
+    page.expect([])
+    page.js("app.graph.getNodeById(1).connect(3, app.graph.getNodeById(2), 0)")
+    page.expect(STYLES)
+
+
+def test_through_a_reroute(page):
+    page.js("""() => {
+        const reroute = LiteGraph.createNode('Reroute'); app.graph.add(reroute);
+        app.graph.getNodeById(1).connect(3, reroute, 0); reroute.connect(0, app.graph.getNodeById(2), 0); }""")
+    page.set(1, "file", "student2.safetensors")
+    page.expect(STYLES[:2])
+
+
+def test_styles_that_only_the_running_graph_knows(page):
+    page.js("""() => {
+        const cook = LiteGraph.createNode('DSoupCook'); app.graph.add(cook);
+        cook.connect(4, app.graph.getNodeById(2), 0); }""")
+    page.expect([])
+
+
+def test_undo(page):
+    page.js("app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
+    page.slider("style 2").fill("0.5")
+    page.js("app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
+    page.expect(STYLES, 0, 0.5, 0, 0)
+    page.js("app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")
+    page.expect(STYLES)
+    page.js("app.extensionManager.workflow.activeWorkflow.changeTracker.redo()")
+    page.expect(STYLES, 0, 0.5, 0, 0)
+
+
+def test_switching_the_rendering(page):
+    for vue in (not page.vue, page.vue):
+        page.js("value => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)", vue)
+        page.page.wait_for_timeout(500)
+        page.expect(STYLES)
+        page.slider("style 1").fill("0.25")
+        page.expect(STYLES, 0.25, 0, 0, 0)
+        page.slider("style 1").fill("0")
