@@ -1,6 +1,6 @@
 """In a real ComfyUI, from queueing to the first sampling step: one DSoupCook against three ModelMergeSimple.
 
-Four full SD 1.5 checkpoints, two steps of 64 x 64 pixels. Every run has a server of its own: a first prompt is
+Four full SD 1.5 checkpoints, six steps of 64 x 64 pixels. Every run has a server of its own: a first prompt is
 timed until sampling begins, then one share (or ratio) is changed and the prompt is timed again. Both make the
 same MODEL, with the text encoder and the VAE of the first file.
 """
@@ -22,7 +22,7 @@ from .soups import checkpoints, warm
 
 COUNT = 4
 FILES = [f"sd1-{number}.safetensors" for number in range(COUNT)]
-SAMPLER = "sampler"
+SAMPLER, STEPS = "sampler", 6
 TIME_LIMIT, MEMORY_LIMIT = 1 / 4, 1 / 3
 CHAIN_NEEDS = 21e9  # bytes; with less, the system ends the server or one of its neighbours
 PATIENCE = 900
@@ -85,17 +85,16 @@ def take(comfyui: Path, base: Path, paths: list[Path], first: Prompt, changed: P
 
 
 def first_step(server: Server, prompt: Prompt) -> float:
-    """Seconds from queueing until sampling begins: the end of the first of two steps less the second one's length.
-
-    Waits for the prompt's end.
+    """Seconds from queueing until sampling begins: the end of the first step less the length of a step, which is the
+    median of the others. Waits for the prompt's end.
     """
     client = server.client
     watch = client.watch()
     prompt_id = client.queue(prompt)
     watch.wait("executing", PATIENCE, node=None, prompt_id=prompt_id)
     client.result(prompt_id, watch).succeeded()
-    first, second = watch.of("progress", node=SAMPLER, prompt_id=prompt_id)[:2]
-    return first.time - (second.time - first.time) - watch.time
+    ends = [event.time for event in watch.of("progress", node=SAMPLER, prompt_id=prompt_id)][:STEPS]
+    return ends[0] - median(later - end for end, later in zip(ends, ends[1:])) - watch.time
 
 
 @contextmanager
@@ -163,7 +162,7 @@ def _sampling(model: list[Any], clip: list[Any]) -> Prompt:
         "latent": _node("EmptyLatentImage", {"width": 64, "height": 64, "batch_size": 1}),
         SAMPLER: _node("KSampler", {
             "model": model, "positive": ["positive", 0], "negative": ["negative", 0], "latent_image": ["latent", 0],
-            "seed": 1, "steps": 2, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}),
+            "seed": 1, "steps": STEPS, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}),
         "save": _node("SaveLatent", {"samples": [SAMPLER, 0], "filename_prefix": "benchmark"})}
 
 

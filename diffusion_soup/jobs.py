@@ -114,7 +114,8 @@ class Report:
         """Numbers whose squares sum to less than this need no closer look: as Σx² ≥ max x², all of them are finite and
         fit into the step's dtype."""
         dtype = DTYPES[step.dtype]
-        return math.inf if dtype in FLOAT8 or not dtype.is_floating_point else float(torch.finfo(dtype).max) ** 2
+        largest = math.inf if dtype in FLOAT8 or not dtype.is_floating_point else torch.finfo(dtype).max
+        return largest * largest
 
     def look(self, step: Step, low: float, high: float) -> None:
         """Note a tensor whose values lie in [low, high] if they are not finite, or not so once rounded."""
