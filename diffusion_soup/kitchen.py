@@ -36,6 +36,7 @@ class Kitchen:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._idle = threading.Event()
+        self._begin = threading.Barrier(tuning.workers)
         self._running = tuning.workers
         self._error: BaseException | None = None
 
@@ -43,7 +44,7 @@ class Kitchen:
         check(self.progress)
         intraop = torch.get_num_threads()
         ready = threading.Barrier(self.tuning.workers + 1)
-        workers = [threading.Thread(target=self._work, args=(ready,), name=f"soup-{number}", daemon=True)
+        workers = [threading.Thread(target=self._work, args=(number, ready), name=f"soup-{number}", daemon=True)
                    for number in range(self.tuning.workers)]
         for worker in workers:
             worker.start()
@@ -63,12 +64,16 @@ class Kitchen:
         self.progress.step(self.total, self.total, "cooking")
         return self.report
 
-    def _work(self, ready: threading.Barrier) -> None:
+    def _work(self, number: int, ready: threading.Barrier) -> None:
         torch.get_num_threads()  # a thread takes the host's number when it is first asked, so ask before changing it
         torch.set_num_threads(1)  # of this thread alone: each worker works alone on its chunk
         ready.wait()
         try:
             with torch.inference_mode():
+                for _ in self.sink.get_ready(number, self.tuning.workers):
+                    if self._stop.is_set():
+                        break
+                self._begin.wait()  # nobody writes while somebody still gets memory ready
                 cook = _Worker(self.sink, self.report, self.tuning.chunk)
                 while not self._stop.is_set():
                     with self._lock:
@@ -81,6 +86,7 @@ class Kitchen:
         except BaseException as error:  # handed to the thread that waits
             self._error = self._error or error
             self._stop.set()
+            self._begin.abort()
         finally:
             with self._lock:
                 self._running -= 1

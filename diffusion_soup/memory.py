@@ -48,6 +48,15 @@ def fresh(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     return _tensor(memory, shape, dtype)
 
 
+def touch(tensor: torch.Tensor) -> None:
+    """Have the system provide an uninitialised tensor's memory now, by writing to each of its pages.
+
+    Asked for page by page in the middle of other work, the same memory takes several times as long on virtual machines,
+    which by then have given what was free back to their host.
+    """
+    tensor.view(-1).view(torch.uint8)[::mmap.PAGESIZE].zero_()
+
+
 def _tensor(memory: Any, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     array = np.frombuffer(memory, dtype=np.uint8)
     _arrays[array.ctypes.data] = array

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 
 from .architecture import part_of
 from .checkpoint import DTYPES
-from .memory import fresh
+from .memory import fresh, touch
 from .plan import Step
 from .writer import StreamingWriter
 
@@ -18,6 +18,9 @@ _ALIGNMENT = 64  # bytes
 
 class Sink(Protocol):
     """Where finished chunks go. Called from several threads, for chunks that never overlap."""
+
+    def get_ready(self, part: int, parts: int) -> Iterator[None]:
+        """Run through by each of ``parts`` workers before the first chunk of any; it yields every now and then."""
 
     def place(self, step: Step, start: int, stop: int) -> torch.Tensor | None:
         """Memory for elements [start, stop) in the step's dtype, to be filled; or None to be given a piece."""
@@ -32,6 +35,7 @@ class MemorySink:
     def __init__(self, steps: Sequence[Step], device: str | torch.device = "cpu") -> None:
         self._device = torch.device(device)
         self.tensors: dict[str, torch.Tensor] = {}
+        self._arenas: list[torch.Tensor] = []
         groups: dict[tuple[str, str], list[Step]] = {}
         for step in steps:
             groups.setdefault((part_of(step.key), step.block), []).append(step)
@@ -44,6 +48,7 @@ class MemorySink:
             offsets.append(total)
             total += -(-step.info.nbytes // _ALIGNMENT) * _ALIGNMENT
         arena = self._memory(max(total, _ALIGNMENT))
+        self._arenas.append(arena)
         for step, offset in zip(group, offsets):
             flat = arena[offset:offset + step.info.nbytes].view(DTYPES[step.dtype])
             self.tensors[step.key] = flat.view(step.shape)
@@ -53,6 +58,9 @@ class MemorySink:
             return torch.empty(nbytes, dtype=torch.uint8, device=self._device)
         return fresh((nbytes,), torch.uint8)
 
+    def get_ready(self, part: int, parts: int) -> Iterator[None]:
+        return touch_share(self._arenas, part, parts)
+
     def place(self, step: Step, start: int, stop: int) -> torch.Tensor:
         return self.tensors[step.key].view(-1)[start:stop]
 
@@ -60,11 +68,23 @@ class MemorySink:
         self.place(step, start, start + piece.numel()).copy_(piece)
 
 
+def touch_share(tensors: Iterable[torch.Tensor], part: int, parts: int) -> Iterator[None]:
+    """One worker's share of getting uninitialised CPU memory ready to be written; yields after each piece."""
+    for tensor in tensors:
+        if tensor.device.type == "cpu":
+            flat = tensor.view(-1)
+            touch(flat[flat.numel() * part // parts:flat.numel() * (part + 1) // parts])
+            yield
+
+
 class FileSink:
     """A streaming writer."""
 
     def __init__(self, writer: StreamingWriter) -> None:
         self._writer = writer
+
+    def get_ready(self, part: int, parts: int) -> Iterator[None]:
+        return iter(())
 
     def place(self, step: Step, start: int, stop: int) -> None:
         return None

@@ -18,7 +18,7 @@ import logging
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from ..diffusion_soup.jobs import Report
 from ..diffusion_soup.memory import Reserve
 from ..diffusion_soup.plan import Plan, Step
 from ..diffusion_soup.progress import check
-from ..diffusion_soup.sinks import MemorySink
+from ..diffusion_soup.sinks import MemorySink, touch_share
 
 log = logging.getLogger("diffusion_soup")
 
@@ -352,6 +352,9 @@ class _WeightSink:
 
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
         self._flat = {key: weight.view(-1) for key, weight in weights.items()}
+
+    def get_ready(self, part: int, parts: int) -> Iterator[None]:
+        return touch_share(self._flat.values(), part, parts)
 
     def place(self, step: Step, start: int, stop: int) -> torch.Tensor | None:
         flat = self._flat[step.key]
