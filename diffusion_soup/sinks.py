@@ -14,6 +14,7 @@ from .plan import Step
 from .writer import StreamingWriter
 
 _ALIGNMENT = 64  # bytes
+_LASTING = 1 << 29  # bytes from which on cooking takes long enough for memory to be made ready first
 
 
 class Sink(Protocol):
@@ -69,11 +70,14 @@ class MemorySink:
 
 
 def touch_share(tensors: Iterable[torch.Tensor], part: int, parts: int) -> Iterator[None]:
-    """One worker's share of getting uninitialised CPU memory ready to be written; yields after each piece."""
-    for tensor in tensors:
-        if tensor.device.type == "cpu":
-            flat = tensor.view(-1)
-            touch(flat[flat.numel() * part // parts:flat.numel() * (part + 1) // parts])
+    """One worker's share of getting uninitialised CPU memory ready to be written; yields after each piece.
+
+    Outputs that are written within a moment anyway are left alone.
+    """
+    flat = [tensor.view(-1) for tensor in tensors if tensor.device.type == "cpu"]
+    if sum(each.numel() * each.itemsize for each in flat) >= _LASTING:
+        for each in flat:
+            touch(each[each.numel() * part // parts:each.numel() * (part + 1) // parts])
             yield
 
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from diffusion_soup import sinks
 from diffusion_soup.memory import Reserve, fresh
 
 SHAPE, BYTES = (1024, 1024), 1 << 22
@@ -43,3 +44,15 @@ def test_the_same_tensor_twice_is_one_memory():
     del tensor
     one, other = (reserve.fresh(SHAPE, torch.float32) for _ in range(2))
     assert one.data_ptr() != other.data_ptr()
+
+
+def test_memory_is_made_ready_by_all_workers_together(monkeypatch):
+    """Every page is written once, whatever the number of workers; small outputs are left alone."""
+    tensors = [torch.ones(100_000, dtype=torch.float16), torch.ones(30_000)]
+    assert not list(sinks.touch_share(tensors, 0, 2)) and all(bool(tensor.all()) for tensor in tensors)
+    monkeypatch.setattr(sinks, "_LASTING", 0)
+    for part in range(3):
+        list(sinks.touch_share(tensors, part, 3))
+    for tensor in tensors:
+        pages = tensor.view(torch.uint8)
+        assert all(bool((page == 0).any()) for page in pages.split(2 * 4096) if len(page) == 2 * 4096)
