@@ -111,12 +111,22 @@ def test_mistakes_are_one_line_and_leave_nothing(kitchen, capsys, arguments, wor
     assert {path: path.read_bytes() for path in kitchen.iterdir() if path.is_file()} == before
 
 
+#: The command line with a slow disk, so that no machine is done before it is interrupted.
+SLOWLY = """
+import time
+from diffusion_soup import cli, writer
+write = writer.StreamingWriter.write
+writer.StreamingWriter.write = lambda *piece: (time.sleep(0.1), write(*piece))
+raise SystemExit(cli.main())
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_leaves_nothing(kitchen, pantry: Pantry):
     big = {key: (64, 1 << 20) if "out.2" in key else shape for key, shape in tiny_unet().items()}
     for name in "ab":
         pantry.put(name, fill(big))
-    process = subprocess.Popen([sys.executable, "-m", "diffusion_soup", "cook", "r.json", "--models", ".", "-o",
+    process = subprocess.Popen([sys.executable, "-c", SLOWLY, "cook", "r.json", "--models", ".", "-o",
                                 "out.safetensors"], stderr=subprocess.PIPE, text=True,
                                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     deadline = time.monotonic() + 60
