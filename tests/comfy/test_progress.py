@@ -39,12 +39,13 @@ def test_progress(client):
 def test_interrupt(client, at):
     """Stopped at about `at` of 1000 parts of the work, it ends within a second, and an earlier soup is unharmed."""
     before = soup_picture(client, "ember", "lagoon")
-    assert min(interrupted(client, at) for _ in range(2)) < 1  # of two, because tests share their machine
+    times = [seconds for seconds in (interrupted(client, at) for _ in range(3)) if seconds is not None]
+    assert times and min(times) < 1  # of several, because tests share their machine
     assert same(soup_picture(client, "ember", "lagoon"), before)
 
 
 def interrupted(client, at):
-    """Seconds from the interrupt to the end of the prompt."""
+    """Seconds from the interrupt to the end of the prompt; None if a fast machine was done before it."""
     graph = cook(*HUGE)
     watch = client.watch()
     prompt = client.queue(graph)
@@ -54,7 +55,11 @@ def interrupted(client, at):
     sent = time.perf_counter()
     client.interrupt()
     end = watch.wait("executing", node=None, prompt_id=prompt)
-    assert client.result(prompt, watch).status == "interrupted"
+    status = client.result(prompt, watch).status
+    if status == "success" and at >= 100:
+        client.free()  # or the next try would find the soup in the cache
+        return None
+    assert status == "interrupted"
     return end.time - sent
 
 
