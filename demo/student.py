@@ -1,6 +1,6 @@
 """Train the demo's student: one model that paints in the styles of the three specialists and of the LoRA.
 
-    python -m demo.student MODELS_DIR    about four minutes, and three more where the demo's other models are missing
+    python -m demo.student MODELS_DIR    some minutes, and some more where the demo's other models are missing
 
 A student (DMM, Song et al., 2025) is a UNet that also takes a style: emb = time_embed(t) + MLP(e), where e is one of
 its style prompts, one for each teacher, and the MLP is Linear -> SiLU -> Linear. It starts as the average of its
