@@ -206,7 +206,8 @@ def cook(plan: Plan, device: str, parts: Parts = Parts(), reserve: Reserve = Res
     large = {step.key: step for step in diffusion if step.info.numel > _SMALL}
     given = {TEXT: parts.clip is not None, VAE: parts.vae is not None}
     known = {step.key for step in plan.steps if given.get(part_of(step.key), False)}
-    small = [step for step in plan.steps if step.key not in large and step.key not in known | plan.styles]
+    left_out = large.keys() | known | plan.styles
+    small = [step for step in plan.steps if step.key not in left_out]
     tensors, report = _in_memory(small, device, progress)
     report = report.joined(parts.report, known)
     wanted = {"output_clip": parts.clip is None, "output_vae": parts.vae is None}
