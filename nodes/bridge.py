@@ -28,7 +28,9 @@ import comfy.sd
 import comfy.utils
 import folder_paths
 import torch
+from comfy_api.latest import ui
 from comfy_execution.utils import get_executing_context
+from server import PromptServer
 
 from ..diffusion_soup import HashCache, ModelFile, ModelFolders
 from ..diffusion_soup.architecture import DIFFUSION, STYLES, TEXT, UNET, VAE, part_of
@@ -70,6 +72,17 @@ def checkpoint_files() -> list[str]:
 
 def lora_files() -> list[str]:
     return folder_paths.get_filename_list("loras")
+
+
+def show(node: Any, picture: torch.Tensor) -> str:
+    """Show an IMAGE on the node that is running, although it is about to fail; says where the picture is kept."""
+    shown = ui.PreviewImage(picture, cls=node).as_dict()
+    server, context = PromptServer.instance, get_executing_context()
+    if context is not None:
+        server.send_sync("executed", {"node": context.node_id, "display_node": context.node_id, "output": shown,
+                                      "prompt_id": context.prompt_id}, server.client_id)
+    file = shown["images"][0]
+    return f"(The picture on the node shows it; {Path(file['type'], file['subfolder'], file['filename'])}.)"
 
 
 def student_files() -> list[str]:

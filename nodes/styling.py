@@ -25,7 +25,7 @@ from ..diffusion_soup.dmm import Codebook, Style
 from ..diffusion_soup.dmm.codebook import TITLES
 from ..diffusion_soup.errors import MismatchError, RecipeError
 
-_KEY = "diffusion_soup_style"  # in conditionings, model conds, model options, attachments
+KEY = "diffusion_soup_style"  # in conditionings, model conds, model options, attachments
 _MOMENTS = 1000
 
 Conditioning = list[list[Any]]
@@ -79,26 +79,26 @@ def listening(model: Any, codebook: Codebook | None = None) -> Any:
     """A clone of a MODEL that takes styles; with a codebook, styles of that student alone."""
     clone = model.clone()
     for kind, wrapper in ((WrappersMP.CALC_COND_BATCH, _read_styles), (WrappersMP.DIFFUSION_MODEL, _add_styles)):
-        if not clone.get_wrappers(kind, _KEY):
-            clone.add_wrapper_with_key(kind, _KEY, wrapper)
+        if not clone.get_wrappers(kind, KEY):
+            clone.add_wrapper_with_key(kind, KEY, wrapper)
     if codebook is not None:
-        clone.set_attachments(_KEY, codebook)
+        clone.set_attachments(KEY, codebook)
     return clone
 
 
 def apply(model: Any, style: Style, start: float, end: float) -> Any:
     """A clone of a MODEL with a style for every conditioning that has none of its own."""
-    _check(model.model, model.get_attachment(_KEY), style)
+    _check(model.model, model.get_attachment(KEY), style)
     clone = listening(model)
     options = clone.model_options.setdefault("transformer_options", {})
-    options[_KEY] = [*options.get(_KEY, []), Span(style, start, end)]
+    options[KEY] = [*options.get(KEY, []), Span(style, start, end)]
     return clone
 
 
 def condition(conditioning: Conditioning, style: Style, start: float, end: float) -> Conditioning:
     """A copy of a CONDITIONING that carries a style in place of the one it had."""
     span = Span(style, start, end)
-    return [[tensor, {**values, _KEY: span, "model_conds": {**values.get("model_conds", {}), _KEY: _Unread(span)}}]
+    return [[tensor, {**values, KEY: span, "model_conds": {**values.get("model_conds", {}), KEY: _Unread(span)}}]
             for tensor, values in conditioning]
 
 
@@ -108,28 +108,54 @@ def condition(conditioning: Conditioning, style: Style, start: float, end: float
 def _read_styles(executor: Any, model: Any, conds: Sequence[Any], x: torch.Tensor, sigma: torch.Tensor,
                  model_options: Mapping[str, Any]) -> Any:
     """Around the evaluation of all conditionings at one step: every one gets a model cond with its style or zeros."""
-    everywhere = model_options.get("transformer_options", {}).get(_KEY, [])
-    spans = [_span(cond) for group in conds for cond in group or ()]
-    if not everywhere and not any(spans):
-        return executor(model, conds, x, sigma, model_options)
-    student = model.current_patcher.get_attachment(_KEY) if model.current_patcher is not None else None
-    for span in filter(None, spans):
-        _check(model, student, span.style)
-    used = [*everywhere, *filter(None, spans)]
-    moment = 0.0 if all(span.timeless for span in used) else _moment(model.model_sampling, sigma)
-    vectors = [_vector([span] if span else everywhere, moment, x.device) for span in spans]
-    some = next((vector for vector in vectors if vector is not None), None)
-    following = iter(vectors if some is None else [torch.zeros_like(some) if vector is None else vector
-                                                   for vector in vectors])
-    conds = [group if group is None else [_with_vector(cond, next(following)) for cond in group] for group in conds]
+    rows = vectors(model, conds, sigma, model_options)
+    if rows is not None:
+        conds = [group and [styled(cond, row) for cond, row in zip(group, mine)] for group, mine in zip(conds, rows)]
     return executor(model, conds, x, sigma, model_options)
+
+
+def vectors(model: Any, conds: Sequence[Any], sigma: torch.Tensor, model_options: Mapping[str, Any]
+            ) -> list[list[torch.Tensor | None]] | None:
+    """What is added for each conditioning of each list at this step: [1, d], zeros where others have a style.
+
+    None where there is no style anywhere, or where conditionings carry their vectors already.
+    Raises :class:`MismatchError` for a style that was not made for this model.
+    """
+    everywhere = model_options.get("transformer_options", {}).get(KEY, [])
+    spans = [[_span(cond) for cond in group or ()] for group in conds]
+    own = [span for group in spans for span in group if span]
+    if not everywhere and not own or any(_read(cond) for group in conds for cond in group or ()):
+        return None
+    student = model.current_patcher.get_attachment(KEY) if model.current_patcher is not None else None
+    for span in own:
+        _check(model, student, span.style)
+    moment = 0.0 if all(span.timeless for span in (*everywhere, *own)) else _moment(model.model_sampling, sigma)
+    rows = [[_vector([span] if span else everywhere, moment, sigma.device) for span in group] for group in spans]
+    some = next((row for group in rows for row in group if row is not None), None)
+    if some is None:
+        return rows
+    return [[torch.zeros_like(some) if row is None else row for row in group] for group in rows]
+
+
+def styled(cond: Mapping[str, Any], rows: torch.Tensor | None) -> dict[str, Any]:
+    """A conditioning with what is added, [1 or B, d], in place of its style; None adds nothing."""
+    model_conds = {key: value for key, value in cond["model_conds"].items() if key != KEY}
+    if rows is not None:
+        model_conds[KEY] = comfy.conds.CONDRegular(rows)
+    return {**cond, "model_conds": model_conds}
+
+
+def listens(model_options: Mapping[str, Any]) -> bool:
+    """Whether a model with these options takes styles."""
+    wrappers = model_options.get("transformer_options", {}).get("wrappers", {})
+    return bool(wrappers.get(WrappersMP.DIFFUSION_MODEL, {}).get(KEY))
 
 
 def _add_styles(executor: Any, x: torch.Tensor, timesteps: Any = None, context: Any = None, y: Any = None,
                 control: Any = None, transformer_options: Any = None, **values: Any) -> Any:
     """Around the UNet: emb = time_embed(t) + MLP(ẽ), for each row of the batch its own."""
     options = transformer_options if transformer_options is not None else {}
-    vectors = values.pop(_KEY, None)
+    vectors = values.pop(KEY, None)
     if vectors is not None:
         def add(emb: torch.Tensor, channels: int, options: Any) -> torch.Tensor:
             return emb + vectors.to(emb)
@@ -141,15 +167,14 @@ def _add_styles(executor: Any, x: torch.Tensor, timesteps: Any = None, context: 
 
 def _span(cond: Mapping[str, Any]) -> Span | None:
     """A conditioning's own style. Conditionings that ComfyUI makes up as counterparts of others keep one of the two."""
-    unread = cond.get("model_conds", {}).get(_KEY)
-    return cond.get(_KEY) or (unread.span if isinstance(unread, _Unread) else None)
+    unread = cond.get("model_conds", {}).get(KEY)
+    return cond.get(KEY) or (unread.span if isinstance(unread, _Unread) else None)
 
 
-def _with_vector(cond: Mapping[str, Any], vector: torch.Tensor | None) -> dict[str, Any]:
-    model_conds = {key: value for key, value in cond["model_conds"].items() if key != _KEY}
-    if vector is not None:
-        model_conds[_KEY] = comfy.conds.CONDRegular(vector)
-    return {**cond, "model_conds": model_conds}
+def _read(cond: Mapping[str, Any]) -> bool:
+    """Whether a conditioning has its vectors in place of its style."""
+    found = cond.get("model_conds", {}).get(KEY)
+    return found is not None and not isinstance(found, _Unread)
 
 
 #: The last vector of each style: (moment, device) and the vector on it.
