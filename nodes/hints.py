@@ -140,24 +140,47 @@ def cropped_attention(options: Mapping[str, Any], places: Sequence[Place], batch
 
 
 def _masked(patch: Any, places: Sequence[Place], batch: int, made: dict[int, Any]) -> Any:
-    """A patch with its masks cut; the patch itself where it has none. Masks are in ``kwargs`` or ``masks``."""
-    keywords, masks = getattr(patch, "kwargs", None), getattr(patch, "masks", None)
-    keywords = keywords if isinstance(keywords, list) else []
-    masks = masks if isinstance(masks, list) else []
-    if not any(_is_mask(each.get("mask")) for each in keywords) and not any(map(_is_mask, masks)):
+    """A patch with its masks cut, in ``kwargs`` (and their copies for each device) or ``masks``, as IP-Adapter's are.
+
+    What it unfolds over the pictures of a batch is repeated for every tile. The patch itself where there is neither.
+    """
+    def cut(mask: Any) -> Any:
+        rows = [mask_rows(mask, place, batch, len(places)) for place in places] if _is_mask(mask) else []
+        return torch.cat(rows) if rows else mask
+
+    def fitted(keywords: Mapping[str, Any]) -> dict[str, Any]:
+        unfolded = ("cond", "uncond", "weight") if keywords.get("unfold_batch") and len(places) > 1 else ()
+        return {key: cut(value) if key == "mask" else _unfolded(value, batch, len(places)) if key in unfolded else value
+                for key, value in keywords.items()}
+
+    keywords, masks = _list(patch, "kwargs"), _list(patch, "masks")
+    if not any(_is_mask(each.get("mask")) or each.get("unfold_batch") for each in keywords) and \
+            not any(map(_is_mask, masks)):
         return patch
     if id(patch) not in made:
-        def cut(mask: Any) -> Any:
-            rows = [mask_rows(mask, place, batch, len(places)) for place in places] if _is_mask(mask) else []
-            return torch.cat(rows) if rows else mask
-
         new = copy.copy(patch)
         if keywords:
-            new.kwargs = [{**each, "mask": cut(each["mask"])} if "mask" in each else each for each in keywords]
+            new.kwargs = [fitted(each) for each in keywords]
+        if isinstance(getattr(patch, "multigpu_kwargs", None), dict):
+            new.multigpu_kwargs = {device: [fitted(each) for each in copies]
+                                   for device, copies in patch.multigpu_kwargs.items()}
         if masks:
             new.masks = [cut(mask) for mask in masks]
         made[id(patch)] = new, patch  # the patch as well, so that its id stays its own
     return made[id(patch)][0]
+
+
+def _list(patch: Any, name: str) -> list[Any]:
+    value = getattr(patch, name, None)
+    return value if isinstance(value, list) else []
+
+
+def _unfolded(value: Any, batch: int, tiles: int) -> Any:
+    """[T·B, ...]: rows that stand for the pictures of a batch, the last for all further ones, once for each tile."""
+    if not torch.is_tensor(value) or value.ndim == 0 or len(value) == 1:
+        return value
+    rows = torch.cat([value[:batch], value[-1:].expand(max(batch - len(value), 0), *value.shape[1:])])
+    return torch.cat([rows] * tiles)
 
 
 def _crop_masks(made: Any, controls: Sequence[Any], places: Sequence[Place], batch: int) -> None:

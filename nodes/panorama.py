@@ -29,13 +29,17 @@ def _size(name: str, default: int, tooltip: str, **options: Any) -> Any:
 def _tiles() -> list[Any]:
     """How large tiles are."""
     sizes = dict(min=0, max=LARGEST, step=GRID, optional=True)
-    return [advanced(io.Int, "tile_width", default=1024, tooltip="Regions wider than this are cut into tiles, in "
-                     "pixels. 0: never; the UNet then sees a region in one piece.", **sizes),
-            advanced(io.Int, "tile_height", default=1024, tooltip="Regions higher than this are cut into tiles.", **sizes),
-            advanced(io.Int, "overlap_x", default=256, tooltip="By how many pixels tiles side by side overlap at least.",
-                     **sizes),
-            advanced(io.Int, "overlap_y", default=256, tooltip="By how many pixels tiles one below the other overlap at "
-                     "least.", **sizes)]
+    return [
+        advanced(io.Int, "tile_width", default=1024, **sizes,
+                 tooltip="Regions wider than this are cut into tiles, in pixels. 0: never; the UNet then sees a region "
+                         "in one piece."),
+        advanced(io.Int, "tile_height", default=1024, **sizes,
+                 tooltip="Regions higher than this are cut into tiles. 0: never."),
+        advanced(io.Int, "overlap_x", default=256, **sizes,
+                 tooltip="By how many pixels tiles side by side overlap at least."),
+        advanced(io.Int, "overlap_y", default=256, **sizes,
+                 tooltip="By how many pixels tiles one below the other overlap at least."),
+    ]
 
 
 def _at_once() -> Any:
@@ -84,7 +88,7 @@ class DSoupCanvas(io.ComfyNode):
                                  tooltip="All around (360°): the right edge meets the left one. Regions may reach past "
                                          "the right edge. Decode with VAE Decode (wrap)."),
                 io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="How many pictures at once."), *_tiles()],
-            outputs=[named(compat.Regions, "REGIONS", "The empty canvas, to Region, Region Grid or Regions from Mask.")])
+            outputs=[named(compat.Regions, "REGIONS", "To Region, Region Grid or Regions from Mask.")])
 
     @classmethod
     def execute(cls, width: int, height: int, wrap: bool, batch_size: int, tile_width: int = 1024,
@@ -100,8 +104,8 @@ class DSoupRegion(io.ComfyNode):
         return io.Schema(
             node_id="DSoupRegion", display_name="Region", category=CATEGORY,
             description="A rectangle of the canvas with a prompt of its own, and if you like a style, a model, a "
-                        "ControlNet, a mask or a picture of its own. Later regions do not hide earlier ones: where they "
-                        "overlap they mix by their weights.",
+                        "ControlNet, a mask or a picture of its own. Where regions overlap they mix by their weights; "
+                        "later ones do not hide earlier ones.",
             inputs=[
                 _REGIONS,
                 io.Conditioning.Input("positive", optional=True,
@@ -114,8 +118,8 @@ class DSoupRegion(io.ComfyNode):
                 _size("height", 512, "Height in pixels."),
                 *_counting(),
                 advanced(io.Int, "noise_seed", default=-1, min=-1, max=2**63 - 1, optional=True,
-                         tooltip="Seed of noise for this region alone, to keep its content while others change. -1: the "
-                                 "sampler's noise."),
+                         tooltip="Seed of noise for this region alone, to keep its content while others change. "
+                                 "-1: the sampler's noise."),
                 io.Mask.Input("mask", optional=True,
                               tooltip="Where in its rectangle the region counts; laid over the whole canvas."),
                 io.Image.Input("picture", optional=True,
@@ -196,11 +200,12 @@ class DSoupRegionsFromMask(io.ComfyNode):
                 io.Image.Input("image", tooltip="The painted picture; it is laid over the whole canvas."),
                 io.Clip.Input("clip", tooltip="Encodes the prompts."),
                 io.String.Input("prompts", default="", multiline=True,
-                                tooltip="One line a colour: \"red: a castle\" or \"#2040ff: the sea\". Colours without a "
-                                        "line are left to other regions."),
-                io.String.Input("everywhere", default="", multiline=True, tooltip="Text that is added to every prompt."),
-                _size("margin", 128, "By how many pixels a region's rectangle is larger than its colour on each side, so "
-                      "that the UNet sees what is around.", min=0),
+                                tooltip="One line a colour: \"red: a castle\" or \"#2040ff: the sea\". Colours "
+                                        "without a line are left to other regions."),
+                io.String.Input("everywhere", default="", multiline=True,
+                                tooltip="Text that is added to every prompt."),
+                _size("margin", 128, "By how many pixels a region's rectangle is larger than its colour on each side, "
+                      "so that the UNet sees what is around.", min=0),
                 _size("soft", 64, "Over how many pixels a region fades out beyond its colour.", min=0),
                 *_counting(CONSTANT), *_own(),
             ],
@@ -213,7 +218,8 @@ class DSoupRegionsFromMask(io.ComfyNode):
         parts = []
         for patch in read_colours(regions.canvas, image[0], prompts, margin, soft):
             region = Region(patch.colour, *patch.rectangle, weights, mask_weight, feather, start, end, cfg or None)
-            parts.append(Part(region, _text(clip, patch.prompt, everywhere), negative, style, model, patch.mask[None]))
+            prompt = _text(clip, patch.prompt, everywhere)
+            parts.append(Part(region, prompt, negative, style, model, patch.mask[None]))
         return io.NodeOutput(regions.plus(*parts))
 
 
@@ -222,9 +228,9 @@ class DSoupPanorama(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="DSoupPanorama", display_name="Panorama", category=CATEGORY,
-            description="Everything a sampler needs to paint all regions as one picture (Mixture of Diffusers). Works "
-                        "with any sampler, scheduler and guider; ControlNets, masks and hooks on the prompts are cut to "
-                        "the tiles. Shows its plan.",
+            description="Everything a sampler needs to paint all regions as one picture (Mixture of Diffusers). "
+                        "Works with any sampler, scheduler and guider; ControlNets, masks and hooks on the prompts are "
+                        "cut to the tiles. Shows its plan.",
             inputs=[
                 io.Model.Input("model", tooltip="The model of all regions that have none of their own."),
                 compat.Regions.Input("regions", tooltip="From Region, Region Grid or Regions from Mask."),
@@ -256,11 +262,13 @@ class DSoupPanoramaTile(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="DSoupPanoramaTile", display_name="Panorama Tiles", category=CATEGORY,
-            description="Cut a large latent into tiles with the prompts you already have, for upscaling beyond what the "
+            description="Cut a large latent into tiles with the prompts you already have, to upscale beyond what the "
                         "model knows. ControlNets and masks are cut with it.",
-            inputs=[io.Model.Input("model", tooltip="The model to sample with."), *_tiles(),
-                    advanced(io.Boolean, "wrap", default=False, optional=True,
-                             tooltip="The right edge meets the left one (360°)."), _at_once()],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to sample with."), *_tiles(),
+                advanced(io.Boolean, "wrap", default=False, optional=True,
+                         tooltip="The right edge meets the left one (360°)."),
+                _at_once()],
             outputs=[io.Model.Output("MODEL", tooltip="Samples any latent tile by tile.")])
 
     @classmethod
@@ -279,7 +287,7 @@ class DSoupVAEDecodeWrap(io.ComfyNode):
             inputs=[io.Latent.Input("samples", tooltip="The latent of a canvas with wrap."),
                     io.Vae.Input("vae", tooltip="Turns latents into pictures."),
                     advanced(io.Int, "padding", default=16, min=8, max=128, optional=True,
-                             tooltip="Latents repeated beyond each end while decoding. More where a seam can be seen.")],
+                             tooltip="Latents repeated beyond each end while decoding. More if a seam shows.")],
             outputs=[io.Image.Output("IMAGE", tooltip="The picture; its ends fit together.")])
 
     @classmethod

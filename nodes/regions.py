@@ -1,4 +1,4 @@
-"""Regions with what ComfyUI has for each: prompts, style, model, mask, picture. From them a Panorama is put together."""
+"""Regions with what ComfyUI has for each (prompts, style, model, mask, picture), put together as a Panorama."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def encoded(canvas: Canvas, region: Region, picture: torch.Tensor, vae: Any) -> 
     latents: torch.Tensor = vae.encode(pixels)
     if latents.shape[-2:] != (box.height, box.width):
         raise MismatchError(f"{region}: this VAE makes latents of {tuple(latents.shape[-2:])} of a picture of "
-                            f"{box.width * GRID} x {box.height * GRID} px; a canvas needs a VAE with {GRID} px a latent.")
+                            f"{box.width * GRID} x {box.height * GRID} px; a canvas needs one with {GRID} px a latent.")
     return latents
 
 
@@ -80,7 +80,8 @@ def assemble(model: Any, regions: Regions, negative: Conditioning | None, at_onc
     layout = regions.layout()
     names = [f"region {part.region.name!r}" for part in regions.parts]
     channels = model.get_model_object("latent_format").latent_channels
-    wanted = {index: (names[index], _prepared(part)) for index, part in enumerate(regions.parts) if part.model is not None}
+    wanted = {index: (name, _prepared(part)) for index, (name, part) in enumerate(zip(names, regions.parts))
+              if part.model is not None}
     owns, additional = region_models.share_out(model, wanted)
     pictures = {index: part.picture for index, part in enumerate(regions.parts) if part.picture is not None}
     for index, picture in pictures.items():
@@ -161,7 +162,8 @@ def report(layout: Layout, regions: Regions) -> str:
                    layout.boxes[index].width == canvas.columns and
                    sum(tile.region == index for tile in layout.tiles) == 1]
     if whole_rings:
-        lines.append(f"{', '.join(whole_rings)}: all around in one piece, so its ends will not match; set a tile width.")
+        lines.append(f"{', '.join(whole_rings)}: all around in one piece, so its ends will not match; set a tile "
+                     "width.")
     return "\n".join(lines)
 
 
@@ -186,8 +188,8 @@ def _check_text(name: str, text: torch.Tensor | None, model: Any) -> None:
     width = model.model.model_config.unet_config.get("context_dim")
     if torch.is_tensor(text) and isinstance(width, int) and text.shape[-1] != width:
         raise MismatchError(f"The prompt of {name} has {text.shape[-1]} numbers a token, but its MODEL "
-                            f"({type(model.model).__name__}) takes {width}: it was encoded for another family. Encode it "
-                            "with the CLIP of that model.")
+                            f"({type(model.model).__name__}) takes {width}: it was encoded for another family. Encode "
+                            "it with the CLIP of that model.")
 
 
 def _size(shape: Sequence[int]) -> str:

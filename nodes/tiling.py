@@ -204,15 +204,17 @@ class _Run:
         ratios = self._ratios(tiles)
         given = None if "negative" not in roles or not ratios else lists[roles.index("negative")]
         known: dict[int, torch.Tensor] | None = None
+        extra = len(lists)
         now = float(sigma.reshape(-1)[0]) if ratios else 0.0
         if ratios and given is None:
             if self._unguided is not None and self._unguided[0] is x and self._unguided[1] == now:
                 known = self._unguided[2]
             else:
-                lists, roles = [*lists, self.guider.conds["negative"]], [*roles, "negative"]
+                extra = lists.index(None) if None in lists else len(lists)
+                lists[extra:extra + 1], roles[extra:extra + 1] = [self.guider.conds["negative"]], ["negative"]
         results = [torch.zeros_like(x) for _ in conds]
         unguided: dict[int, torch.Tensor] = {}
-        for stack in self._stacked(model, lists, roles, tiles, x, sigma, only=len(conds), ratios=ratios):
+        for stack in self._stacked(model, lists, roles, tiles, x, sigma, extra, ratios):
             comfy.model_management.throw_exception_if_processing_interrupted()
             found = self._evaluate(executor, model, stack, lists, x, sigma, options)
             for place, index in enumerate(stack.tiles):
@@ -310,15 +312,15 @@ class _Run:
     # -- stacks -----------------------------------------------------------------------------------
 
     def _stacked(self, model: Any, lists: list[Any], roles: list[str], tiles: Mapping[int, Any], x: torch.Tensor,
-                 sigma: torch.Tensor, only: int, ratios: Mapping[int, float]) -> list[_Stack]:
+                 sigma: torch.Tensor, extra: int, ratios: Mapping[int, float]) -> list[_Stack]:
         """The stacks of tiles for these lists, made once for all steps in which the same conditionings count.
 
-        Lists from ``only`` on are for the tiles in ``ratios`` alone.
+        The list number ``extra`` is for the tiles in ``ratios`` alone.
         """
         counting = tuple(tuple(_counts(cond, sigma) for cond in group or ()) for group in lists)
-        key = (tuple(map(id, lists)), tuple(tiles), counting, tuple(ratios) if only < len(lists) else ())
+        key = (tuple(map(id, lists)), tuple(tiles), counting, tuple(ratios) if extra < len(lists) else ())
         if key not in self._stacks:
-            columns = {index: [None if group is None else [] if number >= only and index not in ratios else
+            columns = {index: [None if group is None else [] if number == extra and index not in ratios else
                                [cond for cond, counts in zip(group, flags) if counts and self._in(cond, index)]
                                for number, (group, flags) in enumerate(zip(lists, counting))] for index in tiles}
             self._stacks[key] = self._grouped(model, columns, roles, x), lists  # lists too: their ids stay theirs

@@ -45,13 +45,13 @@ class Layout:
         self.boxes = tuple(place(canvas, region) for region in regions)
         self.tiles = plan(canvas, self.boxes)
         masks = [*masks, *[None] * (len(regions) - len(masks))]
-        self.weights = tuple(weights.region_weights(canvas, region, box, mask if mask is None else crop(mask, box))
+        self.weights = tuple(weights.region_weights(canvas, region, box, self._mask(mask, region, box))
                              for region, box, mask in zip(self.regions, self.boxes, masks))
         for region, mine in zip(self.regions, self.weights):
             if not mine.any():
                 raise RecipeError(f"The mask of {region} is black inside its rectangle; move the rectangle to where "
                                   "the mask is white, or leave the mask out.")
-        self._within = tuple(self._inside(index) for index in range(len(self.tiles)))
+        self._within = self._inside()
         self._blends: dict[tuple[tuple[bool, bool], ...], Blend] = {}
         for moment in self.moments:
             self.at(moment)
@@ -92,7 +92,7 @@ class Layout:
 
         Where a picture's edge fades and nothing is beneath, the picture counts whole.
         """
-        free = torch.ones_like(total)
+        free, taken = torch.ones_like(total), torch.zeros_like(total)
         held: dict[int, torch.Tensor] = {}
         for index in reversed(range(len(self.regions))):
             if self.regions[index].picture_counts(moment):
@@ -100,7 +100,7 @@ class Layout:
                 share = (self.weights[index] / weights.peak(self.regions[index])).clamp(max=1)
                 held[index] = share * crop(free, box)
                 add(free, -held[index], box)
-        taken = 1 - free
+                add(taken, held[index], box)  # not 1 - free, which rounds the faint edges of a picture away
         alone = (total == 0) & (taken > 0)
         for index, box in ((index, self.boxes[index]) for index in held):
             held[index] = torch.where(crop(alone, box), held[index] / crop(taken, box).clamp(min=1e-30), held[index])
@@ -114,16 +114,25 @@ class Layout:
         down = slice(tile.box.y - box.y, tile.box.bottom - box.y)
         return self.weights[tile.region][down][:, across]
 
-    def _inside(self, index: int) -> torch.Tensor:
-        """[h, w] float32: a tile's share of its region; 1 where it is alone."""
-        tile = self.tiles[index]
-        siblings = [other.box for other in self.tiles if other.region == tile.region]
-        if len(siblings) == 1:
-            return torch.ones(tile.box.height, tile.box.width)
-        total = torch.zeros(self.canvas.rows, self.canvas.columns, dtype=torch.float64)
-        for box in siblings:
-            add(total, weights.tile_weights(box), box)
-        return (weights.tile_weights(tile.box) / crop(total, tile.box)).float()
+    def _inside(self) -> list[torch.Tensor]:
+        """For each tile [h, w] float32: its share of its region; 1 where it is alone."""
+        shares = []
+        for index in range(len(self.regions)):
+            boxes = [tile.box for tile in self.tiles if tile.region == index]
+            total = torch.zeros(self.canvas.rows, self.canvas.columns, dtype=torch.float64)
+            for box in boxes:
+                add(total, weights.tile_weights(box), box)
+            shares += [(weights.tile_weights(box) / crop(total, box)).float() for box in boxes]
+        return shares
+
+    def _mask(self, mask: torch.Tensor | None, region: Region, box: Box) -> torch.Tensor | None:
+        """A mask over a region's box, between 0 and 1."""
+        if mask is None:
+            return None
+        if mask.shape != (self.canvas.rows, self.canvas.columns):
+            raise RecipeError(f"The mask of {region} has {tuple(mask.shape)} elements, but the canvas has "
+                              f"{self.canvas.rows} x {self.canvas.columns} latents; lay it over the canvas.")
+        return crop(mask.nan_to_num(0.0), box).clamp(0, 1)
 
     def _uncovered(self, hole: torch.Tensor, moment: float) -> CoverageError:
         down, across = hole.any(1).nonzero().flatten(), hole.any(0).nonzero().flatten()
@@ -132,10 +141,12 @@ class Layout:
         later = [change for change in (*self.moments, 1.0) if change > moment]
         when = "" if (moment, later[0]) == (0, 1) else f" from {moment:.0%} to {later[0]:.0%} of the sampling"
         near = min(range(len(self.regions)), key=lambda index: _gap(self.boxes[index], left, top, width, height))
+        missing = hole.float().mean().item()
+        share = f"{missing:.1%}" if missing >= 0.001 else "Less than 0.1%"
         return CoverageError(
-            f"{hole.float().mean():.1%} of the canvas belongs to no region{when}: the hole lies within {width * GRID} "
-            f"x {height * GRID} px at x = {left * GRID}, y = {top * GRID}, beside {self.regions[near]}. Make that "
-            "region larger, or put a region as large as the canvas behind all others.", hole)
+            f"{share} of the canvas belongs to no region{when}: the hole lies within {width * GRID} x "
+            f"{height * GRID} px at x = {left * GRID}, y = {top * GRID}, beside {self.regions[near]}. Make that region larger, or put a "
+            "region as large as the canvas behind all others.", hole)
 
 
 def crop(tensor: torch.Tensor, box: Box) -> torch.Tensor:
@@ -162,12 +173,14 @@ def seeded(layout: Layout, noise: torch.Tensor, draw: Callable[[int, Box], torch
     if all(region.seed is None for region in layout.regions):
         return noise
     shared = torch.zeros(layout.canvas.rows, layout.canvas.columns, dtype=torch.float64)
+    own: dict[tuple[int, Box], torch.Tensor] = {}
     for region, box, mine in zip(layout.regions, layout.boxes, layout.weights):
         if region.seed is None:
             add(shared, mine.double(), box)
+        else:  # regions with the same noise count as one
+            own[region.seed, box] = own.get((region.seed, box), 0) + mine.double()
     parts = [(shared, noise, layout.canvas.box)]
-    parts += [(mine.double(), draw(region.seed, box), box) for region, box, mine in
-              zip(layout.regions, layout.boxes, layout.weights) if region.seed is not None]
+    parts += [(mine, draw(seed, box), box) for (seed, box), mine in own.items()]
     squares = torch.zeros_like(shared)
     for mine, _, box in parts:
         add(squares, mine**2, box)

@@ -16,6 +16,7 @@ from ..errors import RecipeError
 GRID = 8  # pixels a latent
 SMALLEST = 64  # pixels; a UNet halves its input three times
 LARGEST = 16384  # pixels
+LIGHTEST, HEAVIEST = 1e-6, 1e6  # mask weights, which float32 still mixes
 
 #: How much a region counts from its middle to its edge: see ``weights.py``.
 GAUSSIAN, QUARTIC, CONSTANT, FEATHERED = KINDS = ("gaussian", "quartic", "constant", "feathered box")
@@ -61,9 +62,9 @@ class Canvas:
 
     def __post_init__(self) -> None:
         for name, size in (("width", self.width), ("height", self.height)):
-            _on_grid(f"The canvas's {name}", size)
             if not SMALLEST <= size <= LARGEST:
                 raise RecipeError(f"The canvas's {name} is {size} px; give it {SMALLEST} to {LARGEST} px.")
+            _on_grid(f"The canvas's {name}", size)
         for axis, size, overlap in (("width", self.tile_width, self.overlap_x),
                                     ("height", self.tile_height, self.overlap_y)):
             _on_grid(f"The tile's {axis}", size)
@@ -119,9 +120,9 @@ class Region:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise RecipeError(f"{self} has weights of kind {self.kind!r}; choose one of {', '.join(KINDS)}.")
-        if not 0 < self.weight < math.inf:
-            raise RecipeError(f"{self} has a mask weight of {self.weight:g}; give it a number above 0. To leave the "
-                              "region out, bypass its node.")
+        if not LIGHTEST <= self.weight <= HEAVIEST:
+            raise RecipeError(f"{self} has a mask weight of {self.weight:g}; give it a number from {LIGHTEST:g} to "
+                              f"{HEAVIEST:g}. To leave the region out, bypass its node.")
         if not 0 <= self.start < self.end <= 1:
             raise RecipeError(f"{self} is to start at {self.start:g} and to end at {self.end:g}; both are shares of "
                               "the sampling from 0 to 1, and the start must be before the end.")
@@ -203,8 +204,9 @@ def _cells(what: str, length: int, count: int, overlap: int, ring: bool) -> list
                           "overlap of 0 or more.")
     shared = overlap // GRID if count > 1 else 0
     ring = ring and count > 1
-    size = min(length, math.ceil(length / count + shared if ring else (length + (count - 1) * shared) / count))
-    if count > 1 and size <= shared or size * GRID < SMALLEST:
+    size = math.ceil(length / count + shared if ring else (length + (count - 1) * shared) / count)
+    room = length if ring else length - size
+    if size > length or size * GRID < SMALLEST or count > 1 and room < (count if ring else count - 1):
         raise RecipeError(f"{count} {what} that overlap by {overlap} px do not fit into {length * GRID} px; take fewer "
                           f"{what} or a smaller overlap.")
     if ring:
@@ -232,7 +234,7 @@ def _starts(length: int, tile: int, overlap: int, ring: bool) -> list[int]:
     if not tile or tile >= length and not ring:
         return [0]
     if ring:
-        count = max(2, math.ceil(length / (min(tile, length) - min(overlap, length // 2))))
+        count = max(2, math.ceil(length / (tile - overlap if tile < length else length - min(overlap, length // 2))))
         return [round(index * length / count) for index in range(count)]
     count = math.ceil((length - overlap) / (tile - overlap))
     return [round(index * (length - tile) / (count - 1)) for index in range(count)]
