@@ -145,8 +145,8 @@ class Layout:
         share = f"{missing:.1%}" if missing >= 0.001 else "Less than 0.1%"
         return CoverageError(
             f"{share} of the canvas belongs to no region{when}: the hole lies within {width * GRID} x "
-            f"{height * GRID} px at x = {left * GRID}, y = {top * GRID}, beside {self.regions[near]}. Make that region larger, or put a "
-            "region as large as the canvas behind all others.", hole)
+            f"{height * GRID} px at x = {left * GRID}, y = {top * GRID}, beside {self.regions[near]}. Make that region "
+            "larger, or put a region as large as the canvas behind all others.", hole)
 
 
 def crop(tensor: torch.Tensor, box: Box) -> torch.Tensor:
