@@ -22,7 +22,7 @@ from diffusion_soup import SoupError, __version__
 from . import table
 from .measure import ROOT, BenchmarkError, load, machine, say
 
-NAMES = ("cook_memory", "memory", "recook", "fifty", "comfyui_first_step", "style_overhead")
+NAMES = ("cook_memory", "memory", "recook", "fifty", "comfyui_first_step", "style_overhead", "panorama")
 
 
 def main() -> None:
