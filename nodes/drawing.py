@@ -46,39 +46,46 @@ def _fitted(draw: ImageDraw.ImageDraw, label: str, font: Any, width: int) -> str
 def plan(layout: Layout) -> torch.Tensor:
     """A panorama's plan as an IMAGE: regions in colours with their tiles and names, and below it where they mix."""
     parts = picture.shares(layout)
-    tiles = [tile.box for tile in layout.tiles]
-    regions = _framed(picture.coloured(parts), layout.canvas, layout.regions, layout.boxes, tiles)
-    mixed = _scaled(picture.heat(parts), layout.canvas)
-    return _stacked([("regions", regions), ("where regions mix: dark one alone, bright several", mixed)])
+    paper = _scaled(picture.coloured(parts), layout.canvas)
+    _frame(paper, layout.canvas, layout.regions, layout.boxes, [tile.box for tile in layout.tiles],
+           [_middle(part, box, layout.canvas) for part, box in zip(parts, layout.boxes)])
+    return _stacked([("regions", paper), ("where regions mix: dark one alone, bright several",
+                                          _scaled(picture.heat(parts), layout.canvas))])
 
 
 def hole(canvas: Canvas, regions: Sequence[Region], missing: torch.Tensor) -> torch.Tensor:
     """An unfinished plan as an IMAGE: what no region covers is striped red."""
     boxes = [place(canvas, region) for region in regions]
-    painted = picture.holed(boxes, canvas, missing)
-    return _stacked([("striped red: no region", _framed(painted, canvas, regions, boxes, boxes))])
+    paper = _scaled(picture.holed(boxes, canvas, missing), canvas)
+    _frame(paper, canvas, regions, boxes, (), [_middle(torch.ones(canvas.rows, canvas.columns), box, canvas)
+                                               for box in boxes])
+    return _stacked([("striped red: no region", paper)])
 
 
-def _framed(painted: np.ndarray, canvas: Canvas, regions: Sequence[Region], boxes: Sequence[Box],
-            tiles: Sequence[Box]) -> Image.Image:
-    """Regions outlined and named, tiles outlined thinly."""
-    paper = _scaled(painted, canvas)
+def _middle(share: torch.Tensor, box: Box, canvas: Canvas) -> tuple[float, float]:
+    """(x, y) in latents where a region counts most, as near as possible to its middle: where its name stands."""
+    x, y = (box.x + box.width / 2) % canvas.columns, box.y + box.height / 2
+    down, across = (share >= share.max() * .9).nonzero().unbind(1)
+    nearest = ((across + .5 - x) ** 2 + (down + .5 - y) ** 2).argmin()
+    return float(across[nearest]) + .5, float(down[nearest]) + .5
+
+
+def _frame(paper: Image.Image, canvas: Canvas, regions: Sequence[Region], boxes: Sequence[Box], tiles: Sequence[Box],
+           middles: Sequence[tuple[float, float]]) -> None:
+    """Outline and name regions; tiles are outlined thinly."""
     draw = ImageDraw.Draw(paper)
     scale = paper.width / canvas.columns
-    font = ImageFont.load_default(max(12, min(paper.height // 12, 22)))
-    for box in tiles:
-        for frame in _frames(box, canvas, scale):
-            draw.rectangle(frame, outline=(255, 255, 255, 70))
-    for number, (region, box) in enumerate(zip(regions, boxes), 1):
-        label = f"{number} {region.name}" + _when(region)
-        for part, (left, top, right, bottom) in enumerate(_frames(box, canvas, scale)):
-            draw.rectangle((left, top, right, bottom), outline=_INK, width=2)
-            if part == 0:
-                fitted = _fitted(draw, label, font, max(right - left - 10, 24))
-                at = (left + 6, top + 4 + (number - 1) % 3 * font.size * 1.4 % max(bottom - top - font.size - 8, 1))
-                draw.rectangle(draw.textbbox(at, fitted, font), fill=_PAPER)
-                draw.text(at, fitted, _INK, font)
-    return paper
+    font = ImageFont.load_default(max(12, min(paper.height // 12, 20)))
+    for outlined, width in ((tiles, 1), (boxes, 2)):
+        for frame in (frame for box in outlined for frame in _frames(box, canvas, scale)):
+            draw.rectangle(frame, outline=_INK, width=width)
+    for number, (region, box, middle) in enumerate(zip(regions, boxes, middles), 1):
+        label = _fitted(draw, f"{number} {region.name}{_when(region)}", font, max(box.width * scale - 8, 40))
+        half = draw.textlength(label, font) / 2 + 4
+        at = (min(max(middle[0] * scale, half), paper.width - half), middle[1] * scale)
+        left, top, right, bottom = draw.textbbox(at, label, font, anchor="mm")
+        draw.rectangle((left - 3, top - 3, right + 3, bottom + 3), fill=_PAPER)
+        draw.text(at, label, _INK, font, anchor="mm")
 
 
 def _when(region: Region) -> str:
