@@ -75,7 +75,11 @@ def share_out(model: Any, wanted: Mapping[int, tuple[str, Any]]) -> tuple[dict[i
     """
     holders: list[Any] = []
     owns: dict[int, Own] = {}
+    known: dict[int, Own] = {}
     for index, (name, patcher) in wanted.items():
+        if id(patcher) in known:  # one model of several regions, whose tiles then share batches
+            owns[index] = known[id(patcher)]
+            continue
         _check_family(model, name, patcher)
         number, holder = next(((number, each) for number, each in enumerate([model, *holders])
                                if each.model is patcher.model), (None, None))
@@ -83,7 +87,7 @@ def share_out(model: Any, wanted: Mapping[int, tuple[str, Any]]) -> tuple[dict[i
             holders.append(patcher)
             number, holder = len(holders), patcher
         hooks = None if holder is patcher else _difference(name, holder, patcher)
-        owns[index] = Own(patcher, None if number == 0 else number - 1, hooks)
+        owns[index] = known[id(patcher)] = Own(patcher, None if number == 0 else number - 1, hooks)
     return owns, holders
 
 

@@ -80,7 +80,7 @@ def assemble(model: Any, regions: Regions, negative: Conditioning | None, at_onc
     layout = regions.layout()
     names = [f"region {part.region.name!r}" for part in regions.parts]
     channels = model.get_model_object("latent_format").latent_channels
-    wanted = {index: (name, _prepared(part)) for index, (name, part) in enumerate(zip(names, regions.parts))
+    wanted = {index: (name, part.model) for index, (name, part) in enumerate(zip(names, _with_models(regions.parts)))
               if part.model is not None}
     owns, additional = region_models.share_out(model, wanted)
     pictures = {index: part.picture for index, part in enumerate(regions.parts) if part.picture is not None}
@@ -167,11 +167,16 @@ def report(layout: Layout, regions: Regions) -> str:
     return "\n".join(lines)
 
 
-def _prepared(part: Part) -> Any:
-    if part.model.get_attachment(tiling.KEY) is not None:
-        raise MismatchError(f"The MODEL of region {part.region.name!r} is itself one of a panorama. Connect the MODEL "
-                            "from before its Panorama or Panorama Tiles.")
-    return part.model if part.style is None else styling.listening(part.model)
+def _with_models(parts: Sequence[Part]) -> list[Part]:
+    """The parts, their own models taking styles where any of their regions has one."""
+    listening: dict[int, Any] = {}
+    for part in parts:
+        if part.model is not None and part.model.get_attachment(tiling.KEY) is not None:
+            raise MismatchError(f"The MODEL of region {part.region.name!r} is itself one of a panorama. Connect the "
+                                "MODEL from before its Panorama or Panorama Tiles.")
+        if part.model is not None and part.style is not None and id(part.model) not in listening:
+            listening[id(part.model)] = styling.listening(part.model)
+    return [replace(part, model=listening.get(id(part.model), part.model)) for part in parts]
 
 
 def _same_control(positive: Conditioning, negative: Conditioning) -> tuple[Conditioning, Conditioning]:

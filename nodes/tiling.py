@@ -169,10 +169,11 @@ class _Run:
         """Prepare the models that regions own."""
         for holder in self._holders[1:]:
             holder.pre_run()
-        for region, own in self.panorama.owns.items():
-            conds = {name: [cond for cond in group if self._meets(cond, own.holder)]
-                     for name, group in self.guider.conds.items()} if own.holder is not None else {}
-            self._options[region] = region_models.options_of(own, self._holder(own), conds, self._sigmas, KEY)
+        for own in self.panorama.owns.values():
+            if id(own) not in self._options:
+                conds = {name: [cond for cond in group if self._meets(cond, own.holder)]
+                         for name, group in self.guider.conds.items()} if own.holder is not None else {}
+                self._options[id(own)] = region_models.options_of(own, self._holder(own), conds, self._sigmas, KEY)
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -244,7 +245,7 @@ class _Run:
         sigmas = sigma if len(tiles) == 1 else sigma.repeat(len(tiles))
         mine = model if stack.own is None else stack.own.patcher.model
         if stack.own is not None:
-            options = self._options[self.layout.tiles[stack.tiles[0]].region]
+            options = self._options[id(stack.own)]
         conds = self._with_styles(mine, stack, sigma, options, len(x))
         options = hints.cropped_attention(options, self._places(stack.tiles), len(x), stack.patches)
         if stack.own is None:
