@@ -98,6 +98,26 @@ def controlnet(seed: int) -> State:
     return fill(shapes, seed)
 
 
+def adapter(seed: int) -> State:
+    """A T2I adapter in the layout of the light ones."""
+    shapes: Shapes = {}
+    before = 192
+    for level, (inner, width) in enumerate(((80, 320), (160, 640), (320, 1280), (320, 1280))):
+        name = f"body.{level}"
+        shapes |= _layer(f"{name}.in_conv", inner, before, 1, 1) | _layer(f"{name}.out_conv", width, inner, 1, 1)
+        for block in range(4):
+            for layer in ("block1", "block2"):
+                shapes |= _layer(f"{name}.body.{block}.{layer}", inner, inner, 3, 3)
+        before = width
+    return hollow(shapes, seed, keep=("body.0.",))  # what is further down, a model of one level never reads
+
+
+def gligen(seed: int) -> State:
+    """As much of GLIGEN as ComfyUI asks for when it loads one."""
+    return fill({"input_blocks.1.1.transformer_blocks.0.fuser.linear.weight": (320, 768),
+                 "position_net.null_positive_feature": (768,), "position_net.linears.4.weight": (768, 512)}, seed)
+
+
 def lora(seed: int, rank: int = 4, strength: float = 3.0) -> State:
     """A kohya LoRA on the attention and feed-forward matrices of :func:`sd15`."""
     state: State = {}

@@ -13,6 +13,7 @@ from demo.comfyui import Server, install
 from .. import models
 
 LOG_LINES = 60
+PACKS = Path(__file__).with_name("packs")
 
 
 def stock(folder: Path) -> None:
@@ -35,6 +36,8 @@ def stock(folder: Path) -> None:
         "loras/other-base": lambda: models.fill({"lora_unet_nothing_here.lora_up.weight": (4, 4),
                                                  "lora_unet_nothing_here.lora_down.weight": (4, 4)}, 1),
         "controlnet/ridge": lambda: models.controlnet(1),
+        "controlnet/sketch": lambda: models.adapter(1),
+        "gligen/boxes": lambda: models.gligen(1),
     }
     for name, make in files.items():
         path = folder / f"{name}.safetensors"
@@ -55,11 +58,14 @@ def shelf() -> Iterator[Path]:
 
 
 def base_folder(folder: Path, shelf: Path) -> Path:
-    """A base folder for a server, with links to the shelf's models."""
+    """A base folder for a server, with links to the shelf's models and to the tests' own packs."""
     for path in shelf.rglob("*.safetensors"):
         link = folder / "models" / path.relative_to(shelf)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(path)
+    for path in PACKS.iterdir():
+        (folder / "custom_nodes").mkdir(exist_ok=True)
+        (folder / "custom_nodes" / path.name).symlink_to(path, target_is_directory=True)
     return folder
 
 
