@@ -118,6 +118,7 @@ class DSoupRegion(io.ComfyNode):
                 _size("height", 512, "Height in pixels."),
                 *_counting(),
                 advanced(io.Int, "noise_seed", default=-1, min=-1, max=2**63 - 1, optional=True,
+                         control_after_generate=False,  # else the editor changes it after every run, from -1 as well
                          tooltip="Seed of noise for this region alone, to keep its content while others change. "
                                  "-1: the sampler's noise."),
                 io.Mask.Input("mask", optional=True,
