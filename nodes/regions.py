@@ -65,8 +65,10 @@ def over_canvas(mask: torch.Tensor, canvas: Canvas) -> torch.Tensor:
 def encoded(canvas: Canvas, region: Region, picture: torch.Tensor, vae: Any) -> torch.Tensor:
     """Latents [B, C, h, w] of a picture [B, H, W, C], scaled and cropped to a region."""
     box = place(canvas, region)
-    pixels = comfy.utils.common_upscale(picture[..., :3].movedim(-1, 1), box.width * GRID, box.height * GRID,
-                                        "lanczos", "center").movedim(1, -1)
+    pixels = picture[..., :3]
+    if pixels.shape[1:3] != (box.height * GRID, box.width * GRID):  # scaling rounds to 8 bits a colour
+        pixels = comfy.utils.common_upscale(pixels.movedim(-1, 1), box.width * GRID, box.height * GRID, "lanczos",
+                                            "center").movedim(1, -1)
     latents: torch.Tensor = vae.encode(pixels)
     if latents.shape[-2:] != (box.height, box.width):
         raise MismatchError(f"{region}: this VAE makes latents of {tuple(latents.shape[-2:])} of a picture of "

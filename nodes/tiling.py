@@ -59,7 +59,7 @@ class Panorama:
     """What a MODEL for panoramas carries.
 
     layout: of the latents' shape [B, C, rows, columns], the regions and tiles to sample with. owns: region -> its own
-    model. pictures: region -> latents [1 or B, C, h, w] that hold its place, as a VAE encodes them. at_once: how many
+    model. pictures: region -> latents [N, C, h, w] that hold its place, as a VAE encodes them. at_once: how many
     tiles in a batch; 0: as many as memory allows.
     """
 
@@ -161,8 +161,9 @@ class _Run:
         self._unguided: tuple[torch.Tensor, float, dict[int, torch.Tensor]] | None = None
         self._holders = [guider.model_patcher, *guider.model_patcher.get_additional_models_with_key(KEY)]
         self._options: dict[int, dict[str, Any]] = {}
-        self._pictures = {index: self._model.process_latent_in(picture.to(noise)) for index, picture in
-                          panorama.pictures.items()}
+        self._pictures = {
+            index: self._model.process_latent_in(comfy.utils.repeat_to_batch_size(picture, len(noise)).to(noise))
+            for index, picture in panorama.pictures.items()}
         self._check_guidance()
 
     def __enter__(self) -> _Run:

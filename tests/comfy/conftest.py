@@ -13,6 +13,7 @@ from demo.comfyui import Server, install
 from .. import models
 
 LOG_LINES = 60
+PREVIEWS = ("--preview-method", "latent2rgb")  # without, ComfyUI sends none
 PACKS = Path(__file__).with_name("packs")
 
 
@@ -78,7 +79,7 @@ def comfy(shelf: Path) -> Iterator[Server]:
     """
     folder = install()
     scratch = tempfile.TemporaryDirectory(prefix="comfy-", ignore_cleanup_errors=True)
-    with scratch as base, Server(folder, base_folder(Path(base), shelf)) as server:
+    with scratch as base, Server(folder, base_folder(Path(base), shelf), arguments=PREVIEWS) as server:
         yield server
 
 
