@@ -52,9 +52,9 @@ class Place:
                 return frame, tile
         if what is None:
             return whole, self.tile
-        or_region = "" if alone == whole else f" or the region's ({alone.width * GRID} x {alone.height * GRID})"
-        raise MismatchError(f"{what} is {width} x {height} px, which has neither the aspect of the canvas "
-                            f"({whole.width * GRID} x {whole.height * GRID}){or_region}. Crop it to one of them.")
+        sizes = " or ".join(dict.fromkeys(f"{frame.width * GRID} x {frame.height * GRID} px" for frame, _ in choices))
+        either = "the canvas's" if alone == whole else "the canvas's nor the region's"
+        raise MismatchError(f"{what} is {width} x {height} px, an aspect that is not {either}. Crop it to {sizes}.")
 
 
 def chain(control: Any) -> list[Any]:

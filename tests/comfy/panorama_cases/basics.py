@@ -1,0 +1,136 @@
+"""One region is plain sampling; two are the paper's formula; tiles at once are tiles one by one; a ring has no seam."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .studio import Probe, Studio, difference
+
+
+def whole(studio: Studio) -> dict[str, bool]:
+    """One region over the whole canvas is plain sampling, to the bit: SD 1.5 and SDXL, a batch, cfg 1, a cfg of its own
+    that is the sampler's; and so is any latent no larger than a tile."""
+    found = {}
+    for file, width, pooled in (("ember", 768, False), ("xl1", 2048, True)):
+        model = studio.load(file)
+        for name, options, batch in (("plain", {}, 1), ("batch", {}, 2), ("cfg 1", {"cfg": 1.0}, 1),
+                                     ("ancestral", {"sampler": "euler_ancestral"}, 1)):
+            if file == "xl1" and name not in ("plain", "batch"):
+                continue  # it is ten blocks deep
+            positive, negative = studio.text(width, pooled=pooled), studio.text(width, pooled=pooled)
+            noise = studio.noise(batch, 4, 8, 12)
+            wanted = studio.sample(model, positive, negative, noise, **options)
+            own = {} if name == "cfg 1" else {"cfg": 4.0}
+            regions = studio.canvas(96, 64, batch=batch).plus(studio.part("all", 0, 0, 96, 64, positive, **own))
+            made, plus, minus, latent, _ = studio.assembled(model, regions, negative)
+            assert latent.shape == noise.shape
+            found[f"{file} {name}"] = torch.equal(studio.sample(made, plus, minus, noise, **options), wanted)
+            tiles = studio.regions.tiled(model, studio.panorama.Canvas(64, 64), 0)
+            found[f"{file} {name}, tiles"] = torch.equal(studio.sample(tiles, positive, negative, noise, **options),
+                                                         wanted)
+    return found
+
+
+def seeds(studio: Studio) -> dict[str, bool]:
+    """A region with a seed over the whole canvas is plain sampling with ComfyUI's noise of that seed, whatever the
+    sampler's; with no noise at all, a seed adds none."""
+    import comfy.sample
+    model, found = studio.load("ember"), {}
+    positive, negative = studio.text(), studio.text()
+    for batch in (1, 2):
+        noise = comfy.sample.prepare_noise(torch.zeros(batch, 4, 8, 12), 1234)
+        wanted = studio.sample(model, positive, negative, noise)
+        regions = studio.canvas(96, 64, batch=batch).plus(studio.part("all", 0, 0, 96, 64, positive, seed=1234))
+        found[f"batch {batch}"] = torch.equal(studio.painted(model, regions, negative, studio.noise(batch, 4, 8, 12)),
+                                              wanted)
+    none = torch.zeros(2, 4, 8, 12)
+    found["no noise"] = torch.equal(studio.painted(model, regions, negative, none),
+                                    studio.sample(model, positive, negative, none))
+    return found
+
+
+def formula(studio: Studio) -> dict[str, float]:
+    """Two regions that overlap against ε = Σ wᵣ εᵣ / Σ wᵣ with region guidance, Euler steps, all in float64."""
+    model = studio.load("ember", fresh=True)
+    model.model.diffusion_model.double()
+    model.model.diffusion_model.dtype = torch.float64
+    found = {}
+    for kind in KERNELS:
+        texts = [studio.text() for _ in range(4)]
+        boxes, strengths, cfgs, cfg = [(0, 0, 80, 64), (40, 0, 88, 64)], [1.0, 3.0], [None, 7.0], 4.0
+        regions = studio.canvas(128, 64)
+        for number, (box, weight, own) in enumerate(zip(boxes, strengths, cfgs)):
+            regions = regions.plus(studio.part(f"r{number}", *box, texts[2 * number], texts[2 * number + 1], kind=kind,
+                                               weight=weight, cfg=own))
+        noise = studio.noise(1, 4, 8, 16).double()
+        got = studio.painted(model, regions, None, noise, cfg=cfg)
+        wanted = paper(model, [[column // 8 for column in box] for box in boxes], texts, strengths,
+                       [own or cfg for own in cfgs], KERNELS[kind], noise)
+        found[kind] = difference(got.double(), wanted)
+    return found
+
+
+KERNELS = {
+    "gaussian": lambda n: [math.exp(-(x - (n - 1) / 2) ** 2 / (2 * 0.01 * n**2)) / math.sqrt(2 * math.pi * 0.01)
+                           for x in range(n)],
+    "quartic": lambda n: [15 / 16 * (1 - (-0.995 + 1.99 * x / (n - 1)) ** 2) ** 2 for x in range(n)],
+    "constant": lambda n: [1.0] * n,
+}
+
+
+def paper(model, boxes, texts, strengths, cfgs, kernel, noise, steps: int = 3) -> torch.Tensor:
+    """Mixture of Diffusers, section 3: each step all regions, guided alone, mixed by weights; then one Euler step."""
+    import comfy.samplers
+    sampling, unet = model.model.model_sampling, model.model.diffusion_model
+    sigmas = comfy.samplers.calculate_sigmas(sampling, "normal", steps).double()
+    x = noise * (sigmas[0] ** 2 + 1) ** 0.5  # as ComfyUI scales noise where sampling begins at the largest sigma
+    for sigma, following in zip(sigmas, sigmas[1:]):
+        top, bottom = torch.zeros_like(x), torch.zeros_like(x)
+        for number, ((left, up, width, height), strength, cfg) in enumerate(zip(boxes, strengths, cfgs)):
+            part = x[:, :, up:up + height, left:left + width] / (sigma**2 + 1) ** 0.5
+            time = sampling.timestep(sigma[None].float()).float()
+            with_text, without = (unet(part, time, text[0][0].double()) for text in texts[2 * number:2 * number + 2])
+            guided = without + cfg * (with_text - without)
+            weight = strength * torch.outer(torch.tensor(kernel(height), dtype=torch.float64),
+                                            torch.tensor(kernel(width), dtype=torch.float64))
+            top[:, :, up:up + height, left:left + width] += weight * guided
+            bottom[:, :, up:up + height, left:left + width] += weight
+        x = x + (following - sigma) * (top / bottom)
+    return x / 0.18215
+
+
+def batched(studio: Studio) -> dict[str, object]:
+    """T tiles at once against one by one, and how often the UNet is called."""
+    model = studio.load("ember")
+    noise, results, calls, rows = studio.noise(1, 4, 16, 40), {}, {}, {}
+    texts = [studio.text() for _ in range(3)]
+    for at_once in (1, 2, 0):
+        regions = studio.canvas(320, 128, tile=128, overlap=64)
+        regions = regions.plus(studio.part("all", 0, 0, 320, 128, texts[0]),
+                               studio.part("left", 0, 0, 128, 128, texts[1], weight=.5),
+                               studio.part("small", 200, 32, 64, 64, texts[1]))
+        probe = Probe(model)
+        results[at_once] = studio.painted(probe.model, regions, texts[2], noise, at_once, steps=2)
+        calls[at_once], rows[at_once] = probe.calls, sorted({shape[0] for shape in probe.shapes})
+    return {"calls": calls, "rows": rows, "differences": [difference(results[0], results[number]) for number in (1, 2)]}
+
+
+def rolled(studio: Studio) -> dict[str, float]:
+    """A wrapped panorama, its regions and noise rolled by any number of latents: the same picture, rolled."""
+    model = studio.load("ember")
+    noise = studio.noise(1, 4, 8, 40)
+    texts = [studio.text() for _ in range(3)]
+
+    def run(shift: int, tile: int) -> torch.Tensor:
+        regions = studio.canvas(320, 64, wrap=True, tile=tile, overlap=64)
+        regions = regions.plus(studio.part("around", 8 * shift, 0, 320, 64, texts[0]),
+                               studio.part("one", 240 + 8 * shift, 0, 128, 64, texts[1]))
+        return studio.painted(model, regions, texts[2], noise.roll(shift, -1), steps=2)
+
+    return {f"tile {tile}, by {shift}": difference(run(shift, tile).roll(-shift, -1), still)
+            for tile in (128, 320) for still in (run(0, tile),) for shift in (1, 13, 39)}
+
+
+CASES = {"whole": whole, "seeds": seeds, "formula": formula, "batched": batched, "rolled": rolled}
