@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from .panorama_graphs import SIDE, Prompts, Scene, assert_halves, close, differs, latents
+from .panorama_graphs import SEEDS, SIDE, Prompts, Scene, assert_halves, close, differs, latents
 
 
 @pytest.fixture(scope="module")
@@ -110,20 +110,32 @@ def test_lora_hooks(comfy, plain, way):
     assert close(canvas[..., :8], plain[..., :8]) and differs(canvas[..., 8:], plain[..., 8:])
 
 
-@pytest.mark.parametrize("own", ("checkpoint", "lora", "soup", "both"))
-def test_model_of_a_region(comfy, plain, own):
+@pytest.mark.parametrize("left, right", [
+    ("demo-base", "ember"), ("demo-base", "demo-base with a LoRA"), ("demo-base", "a soup"),
+    ("ember", "demo-base with a LoRA"), ("ember", "ember with a LoRA")])
+def test_model_of_a_region(comfy, plain, left, right):
+    """One that Panorama has or another, as it is loaded or with a LoRA; a ControlNet over all."""
+    def model(graph, name):
+        if name == "a soup":
+            return graph.cook("ember", "lagoon")[0]
+        loaded = graph.checkpoint(name.split()[0])[0]
+        return loaded if " " not in name else graph("LoraLoaderModelOnly", model=loaded, lora_name="ink.safetensors",
+                                                    strength_model=0.8)[0]
+
     graph = Scene()
-    base = graph.checkpoint()
-    lora = graph("LoraLoaderModelOnly", model=base[0], lora_name="ink.safetensors", strength_model=0.8)[0]
-    right = {"checkpoint": lambda: graph.checkpoint("ember")[0], "lora": lambda: lora,
-             "soup": lambda: graph.cook("ember", "lagoon")[0], "both": lambda: lora}[own]()
-    left = graph.checkpoint("ember")[0] if own == "both" else base[0]
+    base, hint = graph.checkpoint(), graph.picture()[0]
+    models = [model(graph, name) for name in (left, right)]
     prompts = graph.prompts(base[1])
-    owns = ({"model": left} if own == "both" else {}, {"model": right})
-    graph.keep(graph.sampled(graph.halves(base[0], prompts, owns)))
-    graph.alone((left, right), prompts)
-    canvas = assert_halves(comfy, graph)
-    assert differs(canvas[..., 8:], plain[..., 8:])
+    panorama = graph.halves(base[0], prompts, [{} if name == "demo-base" else {"model": own}
+                                               for name, own in zip((left, right), models)])
+    graph.keep(graph.sampled(panorama))
+    graph.alone(models, prompts)
+    graph.keep(graph.steps(panorama[0], graph.controlled((panorama[1], panorama[2]), hint), panorama[3]))
+    graph.alone(models, [graph.controlled(prompts[half], graph.cropped(hint, half)) for half in (0, 1)])
+    found = latents(comfy, graph)
+    for canvas, *halves in (found[:3], found[3:]):
+        assert close(canvas, np.concatenate(halves, -1)) and differs(canvas[..., 8:], plain[..., 8:])
+    assert differs(found[0], found[3])
 
 
 def test_style_of_a_region(comfy):
@@ -139,7 +151,7 @@ def test_style_of_a_region(comfy):
         for half, style in enumerate(styles):
             styled = style and graph("DSoupStyleCondition", conditioning=prompts[half].positive,
                                      negative=prompts[half].negative, style=style)
-            graph.keep(graph.steps(student[0], (styled[0], styled[1]) if style else prompts[half], seed=11 + half))
+            graph.keep(graph.steps(student[0], (styled[0], styled[1]) if style else prompts[half], seed=SEEDS[half]))
     found = latents(comfy, graph)
     for canvas, left, right in (found[:3], found[3:]):
         assert close(canvas, np.concatenate([left, right], -1))

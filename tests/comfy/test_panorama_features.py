@@ -147,19 +147,28 @@ def test_two_pictures_that_hold_their_place(comfy, batch):
 
 
 def around(graph, shift=0, **settings):
-    """A canvas all around with three regions that overlap, one of them all around in tiles; moved by some pixels."""
+    """A canvas all around with three regions that overlap, one of them itself all around, and a ControlNet; moved by
+    some pixels."""
     base = graph.checkpoint()
     left, right = graph.prompts(base[1])
     regions = graph.canvas(AROUND, wrap=True, tile_width=128, overlap_x=32)
     for number, (prompt, x, width) in enumerate(((left, 0, AROUND), (right, 16, 96), (left, 120, 128))):
         regions = graph.region(regions, prompt.positive, x=(x + shift) % AROUND, width=width, noise_seed=number,
                                weights="quartic")
-    return graph.sampled(graph.panorama(base[0], regions, left.negative), **settings), base[2]
+    panorama = graph.panorama(base[0], regions, left.negative)
+    hint = graph.picture(AROUND)[0]
+    if shift:
+        ends = [graph("ImageCrop", image=hint, width=width, height=SIDE, x=x, y=0)[0]
+                for x, width in ((AROUND - shift, shift), (0, AROUND - shift))]
+        hint = graph("ImageStitch", image1=ends[0], image2=ends[1], direction="right", match_image_size=False,
+                     spacing_width=0, spacing_color="white")[0]
+    prompts = graph.controlled((panorama[1], panorama[2]), hint)
+    return graph.steps(panorama[0], prompts, panorama[3], **settings), base[2]
 
 
 @pytest.mark.parametrize("shift", (8, 64, 136))
 def test_all_around_has_no_first_column(comfy, shift):
-    """With all regions moved, the canvas is the same, moved."""
+    """With all regions and a ControlNet's hint moved, the canvas is the same, moved."""
     graph = Scene()
     graph.keep(around(graph)[0])
     graph.keep(around(graph, shift)[0])
@@ -170,7 +179,7 @@ def test_all_around_has_no_first_column(comfy, shift):
 def test_decoding_all_around(client):
     """The ends meet as neighbours elsewhere do, and turning the latent turns the picture."""
     graph = Scene()
-    latent, vae = around(graph, steps=4)
+    latent, vae = around(graph)
     turned = graph("TestLatentRoll", samples=latent, columns=7)[0]
     decoded = [graph("DSoupVAEDecodeWrap", samples=each, vae=vae)[0] for each in (latent, turned)]
     decoded.append(graph("DSoupVAEDecodeWrap", samples=latent, vae=vae, padding=8)[0])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from .graphs import ran
-from .panorama_graphs import SIDE, Prompts, Scene, assert_halves, close, differs, kept, latents
+from .panorama_graphs import SEEDS, SIDE, Prompts, Scene, assert_halves, close, differs, kept, latents
 
 
 @pytest.mark.parametrize("sampler, scheduler", [("dpmpp_2m", "karras"), ("euler_ancestral", "normal"),
@@ -77,6 +77,18 @@ def test_guidance_that_makes_calls_of_its_own(comfy):
     graph.alone([model] * 2, prompts)
     canvas, unguided, left, right = latents(comfy, graph)
     assert close(canvas, np.concatenate([left, right], -1)) and differs(canvas, unguided)
+
+
+@pytest.mark.parametrize("cfg", (1.0, 7.0))
+def test_cfg_of_a_region(comfy, cfg):
+    """Also where the sampler's own is 1, at which ComfyUI leaves the negative prompt out."""
+    graph = Scene()
+    base = graph.checkpoint()
+    prompts = graph.prompts(base[1])
+    graph.keep(graph.sampled(graph.halves(base[0], prompts, ({}, {"cfg": 3.0})), cfg=cfg))
+    for half, own in enumerate((cfg, 3.0)):
+        graph.keep(graph.steps(base[0], prompts[half], seed=SEEDS[half], cfg=own))
+    assert_halves(comfy, graph)
 
 
 @pytest.mark.parametrize("batch", (1, 2))
