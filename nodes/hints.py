@@ -53,8 +53,8 @@ class Place:
         if what is None:
             return whole, self.tile
         sizes = " or ".join(dict.fromkeys(f"{frame.width * GRID} x {frame.height * GRID} px" for frame, _ in choices))
-        either = "the canvas's" if alone == whole else "the canvas's nor the region's"
-        raise MismatchError(f"{what} is {width} x {height} px, an aspect that is not {either}. Crop it to {sizes}.")
+        whose = "not the canvas's" if alone == whole else "neither the canvas's nor the region's"
+        raise MismatchError(f"{what} is {width} x {height} px, and its aspect is {whose}. Crop it to {sizes}.")
 
 
 def chain(control: Any) -> list[Any]:

@@ -24,7 +24,7 @@ def main(folder: str, models: str, *names: str) -> None:
     sys.path.insert(0, str(ROOT))
     from demo.launch import declare_missing_operators
     declare_missing_operators()
-    sys.path.insert(1, folder)
+    sys.path.insert(0, folder)
     import comfy.cli_args
     comfy.cli_args.args.cpu = True
     from panorama_cases import CASES

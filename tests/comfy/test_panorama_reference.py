@@ -56,13 +56,14 @@ def test_batches_and_calls(found):
 
 
 def test_a_ring_has_no_seam(found):
-    assert len(found["rolled"]) == 6
-    assert max(found["rolled"].values()) <= CLOSE, found["rolled"]
+    case = dict(found["rolled"])
+    assert case.pop("places matter") > MATTERS
+    assert len(case) == 4 and max(case.values()) <= CLOSE, case
 
 
 def test_regions_side_by_side(found):
     """What a region has counts there and nowhere else."""
-    assert len(found["halves"]) == 13
+    assert len(found["halves"]) == 14
     for name, values in found["halves"].items():
         assert values["halves"] <= CLOSE, (name, values)
         assert values["sides differ"] > 0.01, (name, values)
@@ -131,7 +132,7 @@ CASTLE = "[Rr]egion 'castle'"
     ("own cfg without negative", f"MismatchError: {CASTLE} has its own cfg, but this guider has no negative prompt.*"),
     ("own cfg at cfg 0", f"MismatchError: {CASTLE} has its own cfg, but the sampler's cfg is 0.*"),
     ("text box", f"MismatchError: A GLIGEN text box is on {CASTLE}.*"),
-    ("hint of another aspect", f"MismatchError: The ControlNet picture of {CASTLE} is 100 x 100 px, .* Crop it to 96 x 64 px"),
+    ("hint of another aspect", f"MismatchError: The ControlNet picture of {CASTLE} is 100 x 100 px, .* to 96 x 64 px"),
     ("model of another family", f"MismatchError: The MODEL of {CASTLE} is .*SDXL.*SD15.*"),
     ("text of another family", f"MismatchError: The prompt of {CASTLE} has 2048 numbers a token, .* 768.*"),
     ("picture of another family", f"MismatchError: The picture of {CASTLE} has latents of 16 channels, .* 4.*"),

@@ -8,15 +8,19 @@ import torch
 
 from .studio import Probe, Studio, difference
 
+ANCESTRAL = {"sampler": "euler_ancestral"}
+
 
 def whole(studio: Studio) -> dict[str, bool]:
     """One region over the whole canvas is plain sampling, to the bit: SD 1.5 and SDXL, a batch, cfg 1, a cfg of its own
-    that is the sampler's; and so is any latent no larger than a tile."""
+    that is the sampler's, a picture that is painted over in a mask; and so is any latent no larger than a tile."""
     found = {}
+    picture, mask = studio.noise(1, 4, 8, 12), studio.random(1, 1, 64, 96).round()
+    over = {"latent": picture, "noise_mask": mask, "denoise": .6}
     for file, width, pooled in (("ember", 768, False), ("xl1", 2048, True)):
         model = studio.load(file)
         for name, options, batch in (("plain", {}, 1), ("batch", {}, 2), ("cfg 1", {"cfg": 1.0}, 1),
-                                     ("ancestral", {"sampler": "euler_ancestral"}, 1)):
+                                     ("over a picture", over, 1), ("ancestral", ANCESTRAL, 1)):
             if file == "xl1" and name not in ("plain", "batch"):
                 continue  # it is ten blocks deep
             positive, negative = studio.text(width, pooled=pooled), studio.text(width, pooled=pooled)
@@ -52,7 +56,7 @@ def seeds(studio: Studio) -> dict[str, bool]:
 
 
 def formula(studio: Studio) -> dict[str, float]:
-    """Two regions that overlap against ε = Σ wᵣ εᵣ / Σ wᵣ with region guidance, Euler steps, all in float64."""
+    """Two regions that overlap, one of them masked, against ε = Σ wᵣ εᵣ / Σ wᵣ with region guidance, in float64."""
     model = studio.load("ember", fresh=True)
     model.model.diffusion_model.double()
     model.model.diffusion_model.dtype = torch.float64
@@ -60,14 +64,15 @@ def formula(studio: Studio) -> dict[str, float]:
     for kind in KERNELS:
         texts = [studio.text() for _ in range(4)]
         boxes, strengths, cfgs, cfg = [(0, 0, 80, 64), (40, 0, 88, 64)], [1.0, 3.0], [None, 7.0], 4.0
-        regions = studio.canvas(128, 64)
+        regions, mask = studio.canvas(128, 64), studio.random(1, 8, 16)
+        mask[..., 10:] = 1  # where no other region is
         for number, (box, weight, own) in enumerate(zip(boxes, strengths, cfgs)):
             regions = regions.plus(studio.part(f"r{number}", *box, texts[2 * number], texts[2 * number + 1], kind=kind,
-                                               weight=weight, cfg=own))
+                                               weight=weight, cfg=own, mask=mask if number else None))
         noise = studio.noise(1, 4, 8, 16).double()
         got = studio.painted(model, regions, None, noise, cfg=cfg)
         wanted = paper(model, [[column // 8 for column in box] for box in boxes], texts, strengths,
-                       [own or cfg for own in cfgs], KERNELS[kind], noise)
+                       [own or cfg for own in cfgs], KERNELS[kind], [torch.ones(8, 16), mask[0]], noise)
         found[kind] = difference(got.double(), wanted)
     return found
 
@@ -80,7 +85,7 @@ KERNELS = {
 }
 
 
-def paper(model, boxes, texts, strengths, cfgs, kernel, noise, steps: int = 3) -> torch.Tensor:
+def paper(model, boxes, texts, strengths, cfgs, kernel, masks, noise, steps: int = 2) -> torch.Tensor:
     """Mixture of Diffusers, section 3: each step all regions, guided alone, mixed by weights; then one Euler step."""
     import comfy.samplers
     sampling, unet = model.model.model_sampling, model.model.diffusion_model
@@ -88,13 +93,14 @@ def paper(model, boxes, texts, strengths, cfgs, kernel, noise, steps: int = 3) -
     x = noise * (sigmas[0] ** 2 + 1) ** 0.5  # as ComfyUI scales noise where sampling begins at the largest sigma
     for sigma, following in zip(sigmas, sigmas[1:]):
         top, bottom = torch.zeros_like(x), torch.zeros_like(x)
-        for number, ((left, up, width, height), strength, cfg) in enumerate(zip(boxes, strengths, cfgs)):
+        for number, ((left, up, width, height), strength, cfg, mask) in enumerate(zip(boxes, strengths, cfgs, masks)):
             part = x[:, :, up:up + height, left:left + width] / (sigma**2 + 1) ** 0.5
             time = sampling.timestep(sigma[None].float()).float()
             with_text, without = (unet(part, time, text[0][0].double()) for text in texts[2 * number:2 * number + 2])
             guided = without + cfg * (with_text - without)
             weight = strength * torch.outer(torch.tensor(kernel(height), dtype=torch.float64),
                                             torch.tensor(kernel(width), dtype=torch.float64))
+            weight *= mask[up:up + height, left:left + width]
             top[:, :, up:up + height, left:left + width] += weight * guided
             bottom[:, :, up:up + height, left:left + width] += weight
         x = x + (following - sigma) * (top / bottom)
@@ -112,25 +118,35 @@ def batched(studio: Studio) -> dict[str, object]:
                                studio.part("left", 0, 0, 128, 128, texts[1], weight=.5),
                                studio.part("small", 200, 32, 64, 64, texts[1]))
         probe = Probe(model)
-        results[at_once] = studio.painted(probe.model, regions, texts[2], noise, at_once, steps=2)
+        results[at_once] = studio.painted(probe.model, regions, texts[2], noise, at_once)
         calls[at_once], rows[at_once] = probe.calls, sorted({shape[0] for shape in probe.shapes})
     return {"calls": calls, "rows": rows, "differences": [difference(results[0], results[number]) for number in (1, 2)]}
 
 
 def rolled(studio: Studio) -> dict[str, float]:
-    """A wrapped panorama, its regions and noise rolled by any number of latents: the same picture, rolled."""
-    model = studio.load("ember")
-    noise = studio.noise(1, 4, 8, 40)
-    texts = [studio.text() for _ in range(3)]
+    """A wrapped panorama with all that belongs to places, rolled by any number of latents: the same picture, rolled."""
+    from .scenes import ridge
+    from .stand_ins import attending
+    network, texts, noise = ridge(studio), [studio.text() for _ in range(3)], studio.noise(1, 4, 8, 24)
+    hint, mask, where = studio.random(1, 3, 64, 192), studio.random(1, 8, 24), studio.random(1, 64, 192)
+    picture = {"cond": studio.noise(1, 4, 768), "uncond": studio.noise(1, 4, 768)}
 
-    def run(shift: int, tile: int) -> torch.Tensor:
-        regions = studio.canvas(320, 64, wrap=True, tile=tile, overlap=64)
-        regions = regions.plus(studio.part("around", 8 * shift, 0, 320, 64, texts[0]),
-                               studio.part("one", 240 + 8 * shift, 0, 128, 64, texts[1]))
-        return studio.painted(model, regions, texts[2], noise.roll(shift, -1), steps=2)
+    def run(shift: int, tile: int, places: bool = False) -> torch.Tensor:
+        regions, model, values = studio.canvas(192, 64, wrap=True, tile=tile, overlap=64), studio.load("ember"), {}
+        if places:
+            model = attending(model, {**picture, "mask": where.roll(8 * shift, -1)})
+            values = {"control": network.copy().set_cond_hint(hint.roll(8 * shift, -1)), "mask": mask.roll(shift, -1),
+                      "control_apply_to_uncond": True}
+        around = [*texts[1], [texts[0][0][0], values]]
+        regions = regions.plus(studio.part("around", 8 * shift, 0, 192, 64, around),
+                               studio.part("one", 144 + 8 * shift, 0, 96, 64, texts[1]))
+        return studio.painted(model, regions, texts[2], noise.roll(shift, -1))
 
-    return {f"tile {tile}, by {shift}": difference(run(shift, tile).roll(-shift, -1), still)
-            for tile in (128, 320) for still in (run(0, tile),) for shift in (1, 13, 39)}
+    def moved(shift: int, *args) -> float:
+        return difference(run(shift, *args).roll(-shift, -1), run(0, *args))
+
+    return {**{f"tile {tile}, by {shift}": moved(shift, tile) for tile, shift in ((128, 1), (128, 13), (192, 23))},
+            "places, by 13": moved(13, 128, True), "places matter": difference(run(0, 128, True), run(0, 128))}
 
 
 CASES = {"whole": whole, "seeds": seeds, "formula": formula, "batched": batched, "rolled": rolled}

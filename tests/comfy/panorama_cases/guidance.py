@@ -14,17 +14,17 @@ def own_cfg(studio: Studio) -> dict[str, object]:
 
     def painted(cfg: float, own: float | None, model=model):
         regions = studio.canvas(96, 64).plus(studio.part("all", 0, 0, 96, 64, texts[0], cfg=own))
-        return studio.painted(model, regions, texts[1], noise, cfg=cfg, steps=2)
+        return studio.painted(model, regions, texts[1], noise, cfg=cfg)
 
     def plain(cfg: float, model=model):
-        return studio.sample(model, texts[0], texts[1], noise, cfg=cfg, steps=2)
+        return studio.sample(model, texts[0], texts[1], noise, cfg=cfg)
 
     probe = Probe(model)
     regions = studio.canvas(192, 64).plus(studio.part("left", 0, 0, 96, 64, texts[0], cfg=4.0, kind="constant", seed=1),
                                           studio.part("right", 96, 0, 96, 64, texts[2], kind="constant", seed=2))
-    both = studio.painted(probe.model, regions, texts[1], studio.noise(1, 4, 8, 24), cfg=1.0, steps=2)
+    both = studio.painted(probe.model, regions, texts[1], studio.noise(1, 4, 8, 24), cfg=1.0)
     draws = [torch.randn(1, 4, 8, 12, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
-    apart = [studio.sample(model, text, texts[1], draw, cfg=cfg, steps=2)
+    apart = [studio.sample(model, text, texts[1], draw, cfg=cfg)
              for text, draw, cfg in zip((texts[0], texts[2]), draws, (4.0, 1.0))]
     return {"4 at 1": difference(painted(1.0, 4.0), plain(4.0)), "7 at 4": difference(painted(4.0, 7.0), plain(7.0)),
             "1 at 4": difference(painted(4.0, 1.0), plain(1.0)),

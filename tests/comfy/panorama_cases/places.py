@@ -22,7 +22,7 @@ def halves(studio: Studio) -> dict[str, dict[str, float]]:
                                                shot.negative, kind="constant", seed=side, **shot.own))
             noise = torch.randn(BATCH, 4, ROWS, half, generator=torch.Generator().manual_seed(side))
             alone.append(sampled(studio, scene(side, slice(half * side, half * (side + 1)), True), noise))
-        got = studio.painted(shot.model, regions, None, studio.noise(BATCH, 4, ROWS, COLUMNS), steps=2)
+        got = studio.painted(shot.model, regions, None, studio.noise(BATCH, 4, ROWS, COLUMNS))
         found[name] = {"halves": difference(got, torch.cat(alone, -1)), "sides differ": difference(*alone)}
         if name not in ("plain", "sdxl"):
             without = sampled(studio, scene(1, slice(half, COLUMNS), False), noise)
@@ -51,7 +51,7 @@ def _cut(studio: Studio, scene: Scene, noise: torch.Tensor, at_once: int) -> tor
     shot = scene(0, WHOLE, True)
     regions = studio.canvas(8 * COLUMNS, 8 * ROWS, tile=8 * TILE, overlap=0, batch=BATCH).plus(
         studio.part("all", 0, 0, 8 * COLUMNS, 8 * ROWS, shot.positive, shot.negative))
-    return studio.painted(shot.model, regions, None, noise, at_once, steps=2)
+    return studio.painted(shot.model, regions, None, noise, at_once)
 
 
 def sampled(studio: Studio, shot: Shot, noise: torch.Tensor) -> torch.Tensor:
@@ -60,7 +60,7 @@ def sampled(studio: Studio, shot: Shot, noise: torch.Tensor) -> torch.Tensor:
     if "style" in shot.own:
         model = studio.styling.listening(model)
         texts = [studio.styling.condition(text, shot.own["style"], 0.0, 1.0) for text in texts]
-    return studio.sample(model, *texts, noise, steps=2)
+    return studio.sample(model, *texts, noise)
 
 
 CASES = {"halves": halves, "tiles": tiles}

@@ -54,12 +54,13 @@ def tokens(studio: Studio) -> Scene:
 
 
 def several(studio: Studio) -> Scene:
-    """Three prompts, one of them masked for each picture, one for the first part of the sampling only."""
+    """Three prompts: one with a text for each picture, one masked for each, one for the first part of the sampling."""
     model, texts = studio.load("ember"), [[studio.text() for _ in range(4)] for _ in range(2)]
-    mask = studio.random(BATCH, ROWS, COLUMNS)
+    mask, others = studio.random(BATCH, ROWS, COLUMNS), [studio.text() for _ in range(2)]
 
     def scene(side, here, on):
         first, second, third, negative = (text[0][0] for text in texts[side])
+        first = torch.cat([first, others[side][0][0]])
         masked = {"mask": mask[..., here], "mask_strength": .7, "strength": .5}
         return Shot(model, [[first, {}], [second, masked], [third, {"start_percent": 0.0, "end_percent": .5}]][
             :3 if on else 1], [[negative, {}]])
@@ -268,6 +269,16 @@ def unfolded_attention(studio: Studio) -> Scene:
                                                 "mask": mask[..., pixels(here)], "unfold_batch": True})
 
 
+def own_attention(studio: Studio) -> Scene:
+    """One side's MODEL looks at a picture; it is a clone of the canvas's, so nothing but its patches differ."""
+    from .stand_ins import attending
+    model, texts = studio.load("ember"), [(studio.text(), studio.text()) for _ in range(2)]
+    picture, mask = {"cond": studio.noise(1, 4, 768), "uncond": studio.noise(1, 4, 768)}, studio.random(
+        1, 8 * ROWS, 8 * COLUMNS)
+    return lambda side, here, on: Shot(model, *texts[side], {
+        "model": attending(model, {**picture, "mask": mask[..., pixels(here)]})} if side and on else {})
+
+
 def older_attention(studio: Studio) -> Scene:
     """IP-Adapter as it was: masks apart."""
     cond, uncond, mask = studio.noise(1, 4, 768), studio.noise(1, 4, 768), studio.random(1, 8 * ROWS, 8 * COLUMNS)
@@ -278,7 +289,8 @@ def older_attention(studio: Studio) -> Scene:
 #: Of these, each side is a region of its own.
 SIDES = {"plain": plain, "sdxl": sdxl, "tokens": tokens, "several prompts": several, "models": models, "loras": loras,
          "two clones of a second checkpoint": two_clones, "hooks": hooks, "styles": styles, "control": control,
-         "control over the region": region_control, "mask of a control": control_mask_alone, "attention": attention}
+         "control over the region": region_control, "mask of a control": control_mask_alone, "attention": attention,
+         "attention of its own": own_attention}
 #: Of these, one region is cut into tiles.
 TILED = {"several prompts": several, "default prompt": default, "inpainting": inpainting, "control": control,
          "chained controls": chained, "control lora": control_lora, "t2i adapter": t2i_adapter,

@@ -48,7 +48,7 @@ def areas(studio: Studio) -> dict[str, object]:
     model, first, second, negative = studio.load("ember"), *(studio.text() for _ in range(3))
     noise = studio.noise(1, 4, 8, 32)
     tiles = studio.regions.tiled(model, studio.panorama.Canvas(64, 64, False, 64, 64, 0, 0), 0)
-    without = studio.sample(tiles, first, negative, noise, steps=2)
+    without = studio.sample(tiles, first, negative, noise)
     mask = torch.zeros(1, 64, 256)
     mask[..., 128:192] = 1
     found = {}
@@ -56,7 +56,7 @@ def areas(studio: Studio) -> dict[str, object]:
                          "share": {"area": ("percentage", 1.0, .25, 0.0, .5), "strength": .8},
                          "mask": {"mask": mask, "set_area_to_bounds": False, "mask_strength": .8},
                          "mask's bounds": {"mask": mask, "set_area_to_bounds": True, "mask_strength": .8}}.items():
-        got = studio.sample(tiles, [*first, [second[0][0], values]], negative, noise, steps=2)
+        got = studio.sample(tiles, [*first, [second[0][0], values]], negative, noise)
         found[name] = [difference(got[..., start:start + 8], without[..., start:start + 8])
                        for start in range(0, 32, 8)]
     return found
@@ -74,7 +74,7 @@ def memory(studio: Studio) -> dict[str, object]:
 
     def painted(probe):
         regions = studio.canvas(320, 64, tile=64, overlap=0).plus(studio.part("all", 0, 0, 320, 64, texts[0]))
-        return studio.painted(probe.model, regions, texts[1], noise, steps=2)
+        return studio.painted(probe.model, regions, texts[1], noise)
 
     noise = studio.noise(1, 4, 8, 40)
     with mock.patch.object(management, "load_models_gpu", spy):

@@ -62,10 +62,12 @@ class Studio:
     def assembled(self, model, regions, negative=None, at_once: int = 0):
         return self.regions.assemble(model, regions, negative, at_once)
 
-    def sample(self, model, positive, negative, noise, *, cfg=4.0, steps=3, sampler="euler"):
+    def sample(self, model, positive, negative, noise, *, cfg=4.0, steps=2, sampler="euler", latent=None, **options):
+        """``latent``: a picture's, to begin with."""
         import comfy.sample
-        return comfy.sample.sample(model, noise, steps, cfg, sampler, "normal", positive, negative,
-                                   torch.zeros_like(noise), seed=7, disable_pbar=True)
+        latent = torch.zeros_like(noise) if latent is None else latent
+        return comfy.sample.sample(model, noise, steps, cfg, sampler, "normal", positive, negative, latent, seed=7,
+                                   disable_pbar=True, **options)
 
     def painted(self, model, regions, negative, noise, at_once: int = 0, **options) -> torch.Tensor:
         """A panorama, assembled and sampled."""
