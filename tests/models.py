@@ -55,7 +55,8 @@ def style_tensors(seed: int, styles: int, mlp: int, name: str = "add_embedding."
 
 def sdxl(seed: int) -> State:
     """An SDXL checkpoint, its blocks 320 channels wide, with both text encoders."""
-    return {**hollow(unet(SDXL_NARROW), seed, keep=("_layers.", "conv", "embed", "blocks.0.0.", "out.2.")),
+    kept = ("_layers.", "conv", "embed", "label_emb.", "blocks.0.0.", "out.2.")
+    return {**hollow(unet(SDXL_NARROW), seed, keep=kept),
             **fill(taesd(), seed), **clip("conditioner.embedders.0.", seed),
             **hollow(open_clip("conditioner.embedders.1."), seed, keep=("positional_embedding", "text_projection"))}
 
