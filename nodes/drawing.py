@@ -81,8 +81,8 @@ def _frame(paper: Image.Image, canvas: Canvas, regions: Sequence[Region], boxes:
             draw.rectangle(frame, outline=_INK, width=width)
     for number, (region, box, middle) in enumerate(zip(regions, boxes, middles), 1):
         label = _fitted(draw, f"{number} {region.name}{_when(region)}", font, max(box.width * scale - 8, 40))
-        half = draw.textlength(label, font) / 2 + 4
-        at = (min(max(middle[0] * scale, half), paper.width - half), middle[1] * scale)
+        room = draw.textlength(label, font) / 2 + 4, font.size
+        at = tuple(min(max(place * scale, half), side - half) for place, half, side in zip(middle, room, paper.size))
         left, top, right, bottom = draw.textbbox(at, label, font, anchor="mm")
         draw.rectangle((left - 3, top - 3, right + 3, bottom + 3), fill=_PAPER)
         draw.text(at, label, _INK, font, anchor="mm")

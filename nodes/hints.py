@@ -116,6 +116,16 @@ def cropped(controls: Sequence[Any], places: Sequence[Place], batch: int) -> Any
     return made
 
 
+def prepared(control: Any, model: Any) -> Any:
+    """A copy of a ControlNet for another model than the sampler's: a Control-LoRA is made of that model's weights."""
+    made, links = None, chain(control)
+    for link in reversed(links):
+        made, before = _copied(link), made
+        made.previous_controlnet = before
+    made.pre_run(model, model.model_sampling.percent_to_sigma)
+    return made
+
+
 def mask_rows(mask: torch.Tensor, place: Place, batch: int, tiles: int) -> torch.Tensor:
     """[rows, h, w]: a mask [N, H, W] of any size over the canvas or region, cut to a tile."""
     frame, tile = place.over(mask)

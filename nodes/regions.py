@@ -15,6 +15,7 @@ from ..diffusion_soup.dmm import Style
 from ..diffusion_soup.errors import MismatchError, RecipeError
 from ..diffusion_soup.panorama import GRID, Canvas, Layout, Region, place
 from . import region_models, styling, tiling
+from .stacks import area_to_mask
 
 Conditioning = list[list[Any]]
 
@@ -121,7 +122,7 @@ def assemble(model: Any, regions: Regions, negative: Conditioning | None, at_onc
                 conditioning = styling.condition(conditioning, part.style, 0.0, 1.0)
             if own is not None and own.hooks is not None:
                 conditioning = comfy.hooks.set_hooks_for_conditioning(conditioning, own.hooks)
-            placed = [[text, tiling.area_to_mask(values, layout.canvas.rows, layout.canvas.columns)]
+            placed = [[text, area_to_mask(values, layout.canvas.rows, layout.canvas.columns)]
                       for text, values in conditioning]
             out.extend(panorama.mark(placed, index))
     latents = torch.zeros(regions.batch, channels, layout.canvas.rows, layout.canvas.columns)

@@ -63,7 +63,7 @@ def test_a_ring_has_no_seam(found):
 
 def test_regions_side_by_side(found):
     """What a region has counts there and nowhere else."""
-    assert len(found["halves"]) == 14
+    assert len(found["halves"]) == 15
     for name, values in found["halves"].items():
         assert values["halves"] <= CLOSE, (name, values)
         assert values["sides differ"] > 0.01, (name, values)

@@ -200,7 +200,14 @@ def control_lora(studio: Studio) -> Scene:
     weights = {key.removeprefix("control_model."): tensor for key, tensor in studio.file("controlnet/ridge").items()
                if any(part in key for part in ("input_hint", "zero_conv", "middle_block_out"))}
     hint = _hint(studio)
-    return _controlled(studio, lambda side, here: ControlLora(weights).set_cond_hint(hint[..., pixels(here)]))
+    scene = _controlled(studio, lambda side, here: ControlLora(weights).set_cond_hint(hint[..., pixels(here)]))
+
+    def of_its_model(side, here, on):
+        """The other side's checkpoint is another one, and its weights make the ControlNet."""
+        shot = scene(side, here, on)
+        return Shot(shot.model, shot.positive, shot.negative, {"model": studio.load("lagoon")} if side else {})
+
+    return of_its_model
 
 
 def t2i_adapter(studio: Studio) -> Scene:
@@ -289,8 +296,8 @@ def older_attention(studio: Studio) -> Scene:
 #: Of these, each side is a region of its own.
 SIDES = {"plain": plain, "sdxl": sdxl, "tokens": tokens, "several prompts": several, "models": models, "loras": loras,
          "two clones of a second checkpoint": two_clones, "hooks": hooks, "styles": styles, "control": control,
-         "control over the region": region_control, "mask of a control": control_mask_alone, "attention": attention,
-         "attention of its own": own_attention}
+         "control lora": control_lora, "control over the region": region_control,
+         "mask of a control": control_mask_alone, "attention": attention, "attention of its own": own_attention}
 #: Of these, one region is cut into tiles.
 TILED = {"several prompts": several, "default prompt": default, "inpainting": inpainting, "control": control,
          "chained controls": chained, "control lora": control_lora, "t2i adapter": t2i_adapter,
