@@ -4,7 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import panorama, soup, style
 from .embed import embed_recipes_in_pictures
-from .routes import serve_styles
+from .routes import serve
 
 
 class SoupExtension(ComfyExtension):
@@ -12,5 +12,5 @@ class SoupExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         embed_recipes_in_pictures()  # here, because ComfyUI 0.3 never calls on_load
-        serve_styles()
+        serve()
         return [*soup.NODES, *style.NODES, *panorama.NODES]

@@ -16,9 +16,9 @@ from .compat import advanced, named
 from .regions import Part, Regions, assemble, encoded, report, tiled
 
 CATEGORY = "diffusion soup/panorama"
-_KIND = ("How much the region counts from its middle to its edges. gaussian: strong in the middle, with a quick change from "
-         "one region to the next, as in Mixture of Diffusers; quartic: a slower change; constant: the same everywhere, as "
-         "in MultiDiffusion; feathered box: constant with ramps at the edges.")
+_KIND = ("How much the region counts from its middle to its edges. gaussian: strong in the middle, with a quick change "
+         "from one region to the next, as in Mixture of Diffusers; quartic: a slower change; constant: the same "
+         "everywhere, as in MultiDiffusion; feathered box: constant with ramps at the edges.")
 
 
 def _size(name: str, default: int, tooltip: str, **options: Any) -> Any:
