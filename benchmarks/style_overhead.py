@@ -7,10 +7,8 @@ one process. Beside it the time our own code takes, with a UNet that returns at 
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
-import types
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -47,12 +45,9 @@ def run(data: Path, runs: int) -> dict[str, Any]:
 
 def time_steps(comfyui: str, checkpoint: str, count: int) -> dict[str, Any]:
     """Seconds of ``count`` steps of each kind, with the UNet and without."""
-    sys.argv = [sys.argv[0], "--cpu"]
-    sys.path[:0] = [comfyui, str(ROOT)]
-    from demo.launch import declare_missing_operators
-    declare_missing_operators()
-    import comfy.cli_args
-    comfy.cli_args.args.cpu = True
+    sys.path.insert(0, str(ROOT))
+    from demo import inside
+    inside.comfyui(comfyui)
     import comfy.sd
     import torch
 
@@ -96,7 +91,9 @@ def _kinds(model: Any) -> dict[str, Callable[[], Any]]:
     import comfy.samplers
     import torch
 
-    styling, dmm = _ours()
+    from demo import inside
+
+    styling, dmm = inside.pack("nodes.styling", "diffusion_soup.dmm")
     draw = torch.Generator().manual_seed(0)
     mlp = dmm.StyleMLP(*(torch.randn(*shape, generator=draw) * 0.02 for shape in ((1280, 1280), (1280,)) * 2))
     book = dmm.Codebook(torch.randn(8, 1280, generator=draw), mlp)
@@ -123,12 +120,3 @@ def _kinds(model: Any) -> dict[str, Callable[[], Any]]:
     return {"plain": step(model), "with a style": step(styling.apply(model, one, 0.0, 1.0)),
             "with two styles": step(styling.listening(model), one, two),
             "with a schedule": step(styling.apply(model, one.then(two, 1.0), 0.0, 1.0))}
-
-
-def _ours() -> tuple[Any, Any]:
-    """The pack's nodes.styling and the engine beneath it, as parts of one package, as ComfyUI imports them."""
-    for name, path in (("pack", ROOT), ("pack.nodes", ROOT / "nodes")):
-        package = types.ModuleType(name)
-        package.__path__ = [str(path)]
-        sys.modules[name] = package
-    return importlib.import_module("pack.nodes.styling"), importlib.import_module("pack.diffusion_soup.dmm")

@@ -9,17 +9,20 @@ from __future__ import annotations
 import importlib
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def comfyui(folder: str | Path) -> None:
-    """Make ComfyUI's modules importable, on the CPU; import packages that share names with them before."""
+def comfyui(folder: str | Path, first: Sequence[str] = ()) -> None:
+    """Make ComfyUI's modules importable, on the CPU; import packages ``first`` that share names with them."""
     from demo.launch import declare_missing_operators
 
     declare_missing_operators()
+    for name in first:
+        importlib.import_module(name)
     sys.argv = [sys.argv[0], "--cpu"]
     sys.path.insert(0, str(folder))
     importlib.import_module("comfy.cli_args").args.cpu = True

@@ -9,11 +9,9 @@ model-wide and on a conditioning. A process of its own, because importing ComfyU
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 import tempfile
-import types
 from pathlib import Path
 
 import torch
@@ -26,14 +24,10 @@ SIZE = 16
 
 
 def main(folder: str, family: str) -> None:
-    sys.argv = [sys.argv[0], "--cpu"]
     sys.path.insert(0, str(ROOT))
-    from demo.launch import declare_missing_operators
-    declare_missing_operators()
-    from diffusers import UNet2DConditionModel  # before ComfyUI's folder, which has a package called utils
-    sys.path.insert(0, folder)
-    import comfy.cli_args
-    comfy.cli_args.args.cpu = True
+    from demo import inside
+    inside.comfyui(folder, first=["diffusers.models.unets"])  # ComfyUI has a package called utils as well
+    from diffusers import UNet2DConditionModel
     torch.manual_seed(0)
     unet = UNet2DConditionModel(**SETTINGS[family]).eval()
     reference = Reference(unet, family)
@@ -101,7 +95,8 @@ def compare(reference: Reference, scratch: Path) -> dict[str, float]:
     import comfy.sd
     import comfy.utils
 
-    styling, dmm = our_nodes()
+    from demo.inside import pack
+    styling, dmm = pack("nodes.styling", "diffusion_soup.dmm")
     with dmm.open_student(reference.save(scratch / "folder"), NAMES) as student:
         student.save(scratch / "student.safetensors")
     again = dmm.open_student(scratch / "student.safetensors")
@@ -150,15 +145,6 @@ def compare(reference: Reference, scratch: Path) -> dict[str, float]:
                        " on conditioning": ours(styling.listening(plain), style)}
         found |= {name + way: ((got - wanted).abs().max() / wanted.abs().max()).item() for way, got in results.items()}
     return found
-
-
-def our_nodes():
-    """The pack's nodes.styling and the engine beneath it, as ComfyUI imports them: as parts of one package."""
-    for name, path in (("pack", ROOT), ("pack.nodes", ROOT / "nodes")):
-        package = types.ModuleType(name)
-        package.__path__ = [str(path)]
-        sys.modules[name] = package
-    return importlib.import_module("pack.nodes.styling"), importlib.import_module("pack.diffusion_soup.dmm")
 
 
 if __name__ == "__main__":

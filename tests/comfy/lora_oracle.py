@@ -23,12 +23,9 @@ LDM = ("input_blocks", "middle_block", "output_blocks", "out_", "time_embed_", "
 
 
 def main(folder: str) -> None:
-    sys.argv = [sys.argv[0], "--cpu"]
-    sys.path[:0] = [folder, str(HERE.parents[1]), str(HERE.parent / "engine")]
-    from demo.launch import declare_missing_operators
-    declare_missing_operators()
-    import comfy.cli_args
-    comfy.cli_args.args.cpu = True
+    sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "engine")]
+    from demo import inside
+    inside.comfyui(folder)
     print(json.dumps({f"{family}/{style}": report for family in FAMILIES for style, report in run(family)}))
 
 

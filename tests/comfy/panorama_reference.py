@@ -20,13 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(folder: str, models: str, *names: str) -> None:
-    sys.argv = [sys.argv[0], "--cpu"]
     sys.path.insert(0, str(ROOT))
-    from demo.launch import declare_missing_operators
-    declare_missing_operators()
-    sys.path.insert(0, folder)
-    import comfy.cli_args
-    comfy.cli_args.args.cpu = True
+    from demo import inside
+    inside.comfyui(folder)
     from panorama_cases import CASES
     from panorama_cases.studio import Studio
     studio, found = Studio(Path(models)), {}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import types
 from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[3]
+from demo.inside import pack
 
 
 class Studio:
@@ -17,7 +14,8 @@ class Studio:
 
     def __init__(self, models: Path) -> None:
         self.models = models
-        self.panorama, self.tiling, self.regions, self.styling = our_nodes()
+        self.panorama, self.tiling, self.regions, self.styling = pack(
+            "diffusion_soup.panorama", "nodes.tiling", "nodes.regions", "nodes.styling")
         self.generator = torch.Generator().manual_seed(0)
         self._loaded = {}
 
@@ -105,13 +103,3 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
     """Largest difference over the largest number."""
     assert torch.isfinite(one).all() and other.abs().max() > 1e-3
     return ((one - other).abs().max() / other.abs().max()).item()
-
-
-def our_nodes():
-    """The pack's nodes and the engine beneath them, as ComfyUI imports them: as parts of one package."""
-    for name, path in (("pack", ROOT), ("pack.nodes", ROOT / "nodes")):
-        package = types.ModuleType(name)
-        package.__path__ = [str(path)]
-        sys.modules[name] = package
-    return (importlib.import_module("pack.diffusion_soup.panorama"),
-            *(importlib.import_module(f"pack.nodes.{name}") for name in ("tiling", "regions", "styling")))
