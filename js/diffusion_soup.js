@@ -1,7 +1,8 @@
 /** Diffusion Soup in the browser: sliders on Mix Styles. Without this file everything works by text. */
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { CSS, StyleNames, StyleSliders, chain } from "./lib/style_sliders.js";
+import { chain } from "./lib/nodes.js";
+import { CSS, StyleNames, StyleSliders } from "./lib/style_sliders.js";
 
 const WATCHED = ["DSoupStudent", "DSoupStyleSwap"];
 const PAUSE = 100; // milliseconds after the last change

@@ -3,6 +3,7 @@
  *
  * The text is the only state: sliders read it and write it, and are saved nowhere.
  */
+import { chain, forward, inputOf, kindOf, originOf, takePlace, valueOf, widgetOf } from "./nodes.js";
 
 const STEP = 0.01;
 const ROW = 26;
@@ -105,38 +106,7 @@ export function writeWeight(text, names, name, weight) {
   return lines.join("\n");
 }
 
-// -- the graph -----------------------------------------------------------------------------------
-
-/** @param {any} node */
-const kindOf = (node) => node?.comfyClass ?? node?.type;
-
-/** @param {any} node @param {string} name */
-const widgetOf = (node, name) => node.widgets?.find((/** @type {any} */ widget) => widget.name === name);
-
-/**
- * The node and output that one input is connected to.
- * @param {any} node
- * @param {any} input
- */
-function originOf(node, input) {
-  const link = input?.link == null ? null : node.graph?.getLink?.(input.link) ?? node.graph?.links?.[input.link];
-  const origin = link ? node.graph.getNodeById(link.origin_id) : null;
-  return origin ? { origin, slot: link.origin_slot } : null;
-}
-
-/** @param {any} node @param {string} name */
-const inputOf = (node, name) => node.inputs?.find((/** @type {any} */ input) => input.name === name);
-
-/**
- * The value of a widget; undefined where it comes through a link and is known only when the graph runs.
- * @param {any} node
- * @param {string} name
- */
-export function valueOf(node, name) {
-  const from = originOf(node, inputOf(node, name));
-  if (from && kindOf(from.origin) !== "PrimitiveNode") return undefined;
-  return widgetOf(node, name)?.value;
-}
+// -- the student ---------------------------------------------------------------------------------
 
 /**
  * The file and names of the Load Student that feeds an input, through reroutes and bypassed nodes; null where it is
@@ -203,16 +173,6 @@ export class StyleNames {
 
 // -- the sliders ---------------------------------------------------------------------------------
 
-/** @template {any[]} T @param {any} owner @param {string} name @param {(...values: T) => void} also */
-export function chain(owner, name, also) {
-  const before = owner[name];
-  owner[name] = function (/** @type {T} */ ...values) {
-    const result = before?.apply(this, values);
-    also(...values);
-    return result;
-  };
-}
-
 /** The sliders of one Mix Styles node. */
 export class StyleSliders {
   /**
@@ -251,7 +211,7 @@ export class StyleSliders {
 
   /** @param {string[]} names */
   show(names) {
-    this.#takePlace();
+    takePlace(this.element, this.node);
     if (names.join("\n") !== this.names.join("\n")) {
       this.names = names;
       this.rows = new Map(names.map((name) => [name, this.#row(name)]));
@@ -290,15 +250,6 @@ export class StyleSliders {
     this.node.setDirtyCanvas?.(true, true);
   }
 
-  /** After an undo, Nodes 2.0 goes on showing the element of the node that was there before: put ours in its place. */
-  #takePlace() {
-    this.element.dataset.node = String(this.node.id);
-    if (this.element.isConnected) return;
-    const others = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".dsoup-styles"));
-    const before = [...others].find((other) => other.dataset.node === this.element.dataset.node && !isOnCanvas(other));
-    before?.replaceWith(this.element);
-  }
-
   /** @param {string} name */
   #row(name) {
     const row = document.createElement("label");
@@ -314,33 +265,4 @@ export class StyleSliders {
     row.append(label, output, input);
     return row;
   }
-}
-
-/**
- * Whether it lies over the canvas, as in LiteGraph, and not in a node of HTML, as in Nodes 2.0.
- * @param {Element} element
- */
-const isOnCanvas = (element) => element.closest(".dom-widget") !== null;
-
-/**
- * Left button: the slider's alone, so that the node is not dragged. Wheel and middle button: the canvas's. Where nodes
- * are HTML the canvas gets them by itself.
- * @param {HTMLElement} element
- * @param {any} canvas
- */
-function forward(element, canvas) {
-  const middle = { pointerdown: "processMouseDown", pointermove: "processMouseMove", pointerup: "processMouseUp" };
-  for (const [kind, method] of Object.entries(middle)) {
-    element.addEventListener(kind, (event) => {
-      const { button, buttons } = /** @type {PointerEvent} */ (event);
-      if (button !== 1 && !(buttons & 4)) event.stopPropagation();
-      else if (isOnCanvas(element)) canvas()?.[method]?.(event);
-    });
-  }
-  element.addEventListener("wheel", (event) => {
-    if (!isOnCanvas(element)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    canvas()?.processMouseWheel?.(event);
-  }, { passive: false });
 }
