@@ -1,0 +1,51 @@
+/** Diffusion Soup in the browser: bars on Soup Block Weights. Without this file everything works by text and sliders. */
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { BlockEditor, BlockTables, EDITOR_CSS } from "./lib/block_editor.js";
+import { chain } from "./lib/nodes.js";
+
+const PAUSE = 100; // milliseconds after the last change
+
+const tables = new BlockTables((route) => api.fetchApi(route));
+/** @type {WeakMap<object, BlockEditor>} */
+const editors = new WeakMap();
+let timer = 0;
+
+/** Look at all nodes again, soon: their values and links may have changed. */
+function refreshSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const root = app.rootGraph ?? app.graph;
+    for (const graph of [root, ...(root?.subgraphs?.values() ?? [])]) {
+      for (const node of graph?.nodes ?? []) void editors.get(node)?.refresh();
+    }
+  }, PAUSE);
+}
+
+function askAgain() {
+  tables.forget();
+  refreshSoon();
+}
+
+app.registerExtension({
+  name: "diffusion_soup.blocks",
+
+  setup() {
+    const style = document.createElement("style");
+    style.textContent = EDITOR_CSS;
+    document.head.append(style);
+    api.addEventListener("graphChanged", refreshSoon);
+    api.addEventListener("reconnected", askAgain);
+  },
+
+  nodeCreated(node) {
+    if (node.comfyClass !== "DSoupBlockWeights") return;
+    editors.set(node, new BlockEditor(node, () => app.canvas, tables));
+    chain(node, "onConnectionsChange", refreshSoon);
+    chain(node, "onConfigure", refreshSoon);
+    refreshSoon();
+  },
+
+  afterConfigureGraph: refreshSoon,
+  refreshComboInNodes: askAgain,
+});
