@@ -4,7 +4,8 @@ import pytest
 
 IDS = {"DSoupIngredient", "DSoupLoRAIngredient", "DSoupBlockWeights", "DSoupCook", "DSoupRecipe", "DSoupAdd",
        "DSoupRemove", "DSoupSave", "DSoupStudent", "DSoupStyleMix", "DSoupStyleApply", "DSoupStyleCondition",
-       "DSoupStyleSchedule", "DSoupStyleSheet", "DSoupStyleSwap"}
+       "DSoupStyleSchedule", "DSoupStyleSheet", "DSoupStyleSwap", "DSoupCanvas", "DSoupRegion", "DSoupRegionGrid",
+       "DSoupRegionsFromMask", "DSoupPanorama", "DSoupPanoramaTile", "DSoupVAEDecodeWrap"}
 
 
 def test_ids(client):
