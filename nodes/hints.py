@@ -149,6 +149,14 @@ def cropped_attention(options: Mapping[str, Any], places: Sequence[Place], batch
     return {**options, "transformer_options": {**options["transformer_options"], "patches_replace": found}}
 
 
+def check_patches(options: Mapping[str, Any]) -> None:
+    """Raise :class:`MismatchError` for what reads the whole picture's attention, of which tiles know a part each."""
+    patches = options.get("transformer_options", {}).get("patches_replace", {}).get("attn1", {})
+    if any(str(getattr(patch, "__module__", "")).endswith("nodes_sag") for patch in patches.values()):
+        raise MismatchError("Self-Attention Guidance reads the attention of the whole picture, which a panorama in "
+                            "several tiles does not have. Remove it, or use Perturbed-Attention Guidance.")
+
+
 def _masked(patch: Any, places: Sequence[Place], batch: int, made: dict[int, Any]) -> Any:
     """A patch with its masks cut, in ``kwargs`` (and their copies for each device) or ``masks``, as IP-Adapter's are.
 

@@ -302,7 +302,7 @@ class DSoupVAEDecodeWrap(io.ComfyNode):
 
 def _text(clip: Any, prompt: str, everywhere: str) -> Any:
     """CONDITIONING of a prompt and the text for all prompts."""
-    text = ", ".join(part for part in (prompt, everywhere.strip()) if part)
+    text = ", ".join(filter(None, (part.strip(" ,\n") for part in (prompt, everywhere))))
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 

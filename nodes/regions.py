@@ -119,6 +119,7 @@ def assemble(model: Any, regions: Regions, negative: Conditioning | None, at_onc
             for text, _ in conditioning:
                 _check_text(name, text, part.model or model)
             if part.style is not None:
+                styling.check(part.model or model, part.style, name.capitalize())
                 conditioning = styling.condition(conditioning, part.style, 0.0, 1.0)
             if own is not None and own.hooks is not None:
                 conditioning = comfy.hooks.set_hooks_for_conditioning(conditioning, own.hooks)

@@ -214,6 +214,14 @@ def _moment(sampling: Any, sigma: torch.Tensor) -> float:
 # -- what fits ------------------------------------------------------------------------------------
 
 
+def check(model: Any, style: Style, whose: str) -> None:
+    """Raise :class:`MismatchError`, which says ``whose`` style it is, unless a MODEL takes it."""
+    try:
+        _check(model.model, model.get_attachment(KEY), style)
+    except MismatchError as error:
+        raise MismatchError(f"{whose}: {error}") from None
+
+
 def _check(model: Any, student: Codebook | None, style: Style) -> None:
     """Raise :class:`MismatchError` unless the style was made for this model."""
     codebook = style.codebook

@@ -85,6 +85,8 @@ class Panorama:
         layout = self.layout(noise_shape)
         for cond in (cond for group in conds.values() for cond in group):
             self._check(layout, cond)
+        if len(layout.tiles) > 1:
+            hints.check_patches(model.model_options)
         largest = max((tile.box for tile in layout.tiles), key=lambda box: box.width * box.height)
         return executor(model, [*noise_shape[:2], largest.height, largest.width], conds, *args, **kwargs)
 

@@ -140,13 +140,16 @@ class Layout:
         width, height = int(across[-1]) + 1 - left, int(down[-1]) + 1 - top
         later = [change for change in (*self.moments, 1.0) if change > moment]
         when = "" if (moment, later[0]) == (0, 1) else f" from {moment:.0%} to {later[0]:.0%} of the sampling"
+        asleep = [region for region, box, mine in zip(self.regions, self.boxes, self.weights)
+                  if region.prompted and ((mine > 0) & crop(hole, box)).any()]
         near = min(range(len(self.regions)), key=lambda index: _gap(self.boxes[index], left, top, width, height))
         missing = hole.float().mean().item()
         share = f"{missing:.1%}" if missing >= 0.001 else "Less than 0.1%"
-        return CoverageError(
-            f"{share} of the canvas belongs to no region{when}: the hole lies within {width * GRID} x "
-            f"{height * GRID} px at x = {left * GRID}, y = {top * GRID}, beside {self.regions[near]}. Make that region "
-            "larger, or put a region as large as the canvas behind all others.", hole)
+        where = f"{share} of the canvas belongs to no region{when}: the hole lies within {width * GRID} x " \
+                f"{height * GRID} px at x = {left * GRID}, y = {top * GRID}"
+        advice = f"where {asleep[0]} counts only from {asleep[0].start:.0%} to {asleep[0].end:.0%}. Let it count all " \
+                 "the time" if asleep else f"beside {self.regions[near]}. Make that region larger"
+        return CoverageError(f"{where}, {advice}, or put a region as large as the canvas behind all others.", hole)
 
 
 def crop(tensor: torch.Tensor, box: Box) -> torch.Tensor:

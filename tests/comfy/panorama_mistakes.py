@@ -39,7 +39,7 @@ def uncovered(graph):
 
 def uncovered_for_a_time(graph):
     graph.made(graph.two(right={"start": 0.25}))
-    return "from 0% to 25% of the sampling", "x = 64"
+    return "from 0% to 25% of the sampling", "x = 64", "Region 'the sea' counts only from 25% to 100%"
 
 
 def outside(graph):
@@ -222,7 +222,13 @@ def style_of_another_student(graph):
     style = graph("DSoupStyleMix", styles=student[3], weights="style 1 = 1", mode="paper", strength=1.0)[0]
     model = graph("DSoupStudent", file="student.safetensors")[0]
     graph.made(graph.two(right={"style": style}), model=model)
-    return "trained apart"
+    return "Region 'the sea'", "trained apart"
+
+
+def attention_of_the_whole(graph):
+    model = graph("SelfAttentionGuidance", model=graph.model, scale=0.5, blur_sigma=2.0)[0]
+    graph.made(graph.two(), model=model)
+    return "Self-Attention Guidance", "Perturbed-Attention Guidance"
 
 
 CASES = (no_region, uncovered, uncovered_for_a_time, outside, above, too_small, no_time, off_the_grid,
@@ -230,4 +236,5 @@ CASES = (no_region, uncovered, uncovered_for_a_time, outside, above, too_small, 
          picture_without_vae, black_mask, no_negative, model_of_another_family, prompt_of_another_family,
          colour_that_is_not_there, colour_without_a_line, no_colour, unknown_colour, hint_of_another_aspect, text_box,
          latent_of_another_size, prompts_of_another_panorama, prompts_without_its_model,
-         panorama_of_a_panorama, cfg_without_negative, too_large, too_large_to_be_meant, style_of_another_student)
+         panorama_of_a_panorama, cfg_without_negative, too_large, too_large_to_be_meant, style_of_another_student,
+         attention_of_the_whole)
