@@ -1,7 +1,8 @@
-/** Diffusion Soup in the browser: bars on Soup Block Weights. Without this file everything works by text and sliders. */
+/** Diffusion Soup in the browser: bars on Soup Block Weights. Without this file there are its text and its sliders. */
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { BlockEditor, BlockTables, EDITOR_CSS } from "./lib/block_editor.js";
+import { BlockEditor, EDITOR_CSS } from "./lib/block_editor.js";
+import { BlockTables } from "./lib/block_tables.js";
 import { chain } from "./lib/nodes.js";
 
 const PAUSE = 100; // milliseconds after the last change
@@ -40,9 +41,13 @@ app.registerExtension({
 
   nodeCreated(node) {
     if (node.comfyClass !== "DSoupBlockWeights") return;
-    editors.set(node, new BlockEditor(node, () => app.canvas, tables));
+    const editor = new BlockEditor(node, () => app.canvas, tables);
+    editors.set(node, editor);
     chain(node, "onConnectionsChange", refreshSoon);
-    chain(node, "onConfigure", refreshSoon);
+    chain(node, "onConfigure", () => {
+      editor.configured();
+      refreshSoon();
+    });
     refreshSoon();
   },
 

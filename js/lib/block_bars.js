@@ -23,15 +23,22 @@ export const BARS_CSS = `
 .dsoup-track::after { bottom: calc(var(--one) - 0.5px); height: 1px; background: var(--input-text, #ddd);
   opacity: 0.45; }
 .dsoup-bar.unset .dsoup-track::before { opacity: 0.35; }
+.dsoup-bar.unknown .dsoup-track { outline: 1px dashed color-mix(in srgb, var(--input-text, #ddd) 30%, transparent);
+  outline-offset: -1px; }
+.dsoup-bar.unknown .dsoup-track::before { display: none; }
 .dsoup-bar.negative .dsoup-track::before { background-image: repeating-linear-gradient(45deg, transparent 0 2px,
   rgb(0 0 0 / 0.5) 2px 4px); }
 .dsoup-bar > span {
   flex: none; overflow: hidden; white-space: nowrap; text-align: center; font-size: 8.5px; line-height: 11px;
   font-variant-numeric: tabular-nums; color: var(--input-text, #ddd); opacity: 0.7; cursor: ew-resize;
 }
-.dsoup-bar.selected > span { opacity: 1; background: color-mix(in srgb, var(--p-primary-color, #5b8dd6) 55%, transparent); }
+.dsoup-bar.selected > span {
+  opacity: 1; background: color-mix(in srgb, var(--p-primary-color, #5b8dd6) 55%, transparent);
+}
 .dsoup-bar:hover > span, .dsoup-bar:focus-within > span { opacity: 1; }
-.dsoup-bar:focus-within .dsoup-track { background-color: color-mix(in srgb, var(--input-text, #ddd) 20%, transparent); }
+.dsoup-bar:focus-within .dsoup-track {
+  background-color: color-mix(in srgb, var(--input-text, #ddd) 20%, transparent);
+}
 .dsoup-bar:has(input:focus-visible) .dsoup-track { outline: 2px solid var(--p-primary-color, #5b8dd6); }
 .dsoup-bar input[type=range] {
   position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; pointer-events: none;
@@ -41,8 +48,8 @@ export const BARS_CSS = `
 
 .dsoup-bars.u { flex: 1 1 0; min-width: 0; min-height: 0; }
 .dsoup-bars.u .dsoup-bar:not([data-caption=""])::after {
-  content: attr(data-caption); position: absolute; top: 100%; left: 50%; width: 40px; margin: 5px -20px; text-align: center;
-  font-size: 10px; letter-spacing: 1px; opacity: 0.55; pointer-events: none;
+  content: attr(data-caption); position: absolute; top: 100%; left: 50%; width: 40px; margin: 5px -20px;
+  text-align: center; font-size: 10px; letter-spacing: 1px; opacity: 0.55; pointer-events: none;
 }
 @container (max-width: 350px) {
   .dsoup-bars.u .dsoup-bar:not(.beside) > span { overflow: visible; }
@@ -54,8 +61,8 @@ export const BARS_CSS = `
 }
 .dsoup-bars.u .dsoup-bar.beside { margin-bottom: 0; }
 .dsoup-bars.u .dsoup-bar.beside > span {
-  height: calc(var(--deepest) * var(--dsoup-drop) + 11px); writing-mode: vertical-rl; line-height: 1; align-self: center;
-  padding-top: 3px; box-sizing: border-box; text-align: left; cursor: ns-resize; letter-spacing: 0.2px;
+  height: calc(var(--deepest) * var(--dsoup-drop) + 11px); writing-mode: vertical-rl; line-height: 1;
+  align-self: center; padding-top: 3px; box-sizing: border-box; text-align: left; cursor: ns-resize;
 }
 .dsoup-bars.u .dsoup-bar.apart { margin-left: 7px; }
 
@@ -198,6 +205,7 @@ export class BlockBars {
       output.textContent = weight === undefined ? "share" : short(weight);
       element.title = this.shape === "rows" ? name : "";
       element.classList.toggle("unset", !weights.has(name));
+      element.classList.toggle("unknown", weight === undefined);
       element.classList.toggle("negative", value < 0);
       element.classList.toggle("selected", selected.has(name));
       element.style.setProperty("--dsoup-colour", colourOf(value, neutral === 1));
