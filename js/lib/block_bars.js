@@ -220,7 +220,10 @@ export class BlockBars {
     const bar = this.bars.get(name ?? "");
     if (!bar) return;
     for (const each of this.bars.values()) each.input.tabIndex = each === bar ? 0 : -1;
-    bar.input.focus({ preventScroll: true });
+    bar.input.focus({ preventScroll: true }); // else the page itself may scroll
+    const [list, { offsetTop, offsetHeight }] = [this.element.parentElement, bar.element];
+    if (this.shape !== "rows" || !list) return;
+    list.scrollTop = clamped(list.scrollTop, offsetTop + offsetHeight - list.clientHeight, offsetTop);
   }
 
   /**

@@ -13,6 +13,7 @@ const AROUND_ROWS = 48; // tools and status
 const ROW = 20;
 const ROWS_SEEN = 10; // the rest by scrolling
 const MARGINS = 20; // above and below a widget of HTML
+const SLIDER_HEIGHT = 24;
 const SLIDER = /^(BASE|TIME|FINAL|M00|(IN|OUT)\d\d)$/;
 /** What the height of a bar covers; more where the weights need it. @type {[number, number][]} */
 const SCALES = [[0, 1], [0, 2], [-1, 2], [-2, 5]];
@@ -66,7 +67,11 @@ export class BlockEditor {
 
   /** The node has its values: what is folded away must be so before Nodes 2.0 looks. */
   configured() {
-    this.#fold(this.node.properties?.sliders !== true);
+    const { properties, widgets } = this.node;
+    this.#fold(properties?.sliders !== true);
+    if (properties?.sliders !== undefined) return;
+    const sliders = widgets.filter((/** @type {any} */ { name }) => SLIDER.test(name));
+    this.#resize(-sliders.length * SLIDER_HEIGHT); // it was saved when there were only sliders
   }
 
   /** Show the bars once the server has said what blocks there are; without that everything works by text. */
@@ -77,6 +82,8 @@ export class BlockEditor {
     if (question !== this.question) return;
     if (tables !== this.state.tables) this.tools.offer(tables);
     this.state.tables = tables;
+    this.node.properties ??= {};
+    this.node.properties.sliders ??= false;
     this.widget.hidden = !tables;
     this.#fold();
     this.state.read();
@@ -220,6 +227,10 @@ export class BlockEditor {
     this.plot = make("div", { className: "dsoup-plot" },
       make("div", { className: "dsoup-scale" }, this.scale), this.u.element, this.point);
     this.more = make("div", { className: "dsoup-more" }, this.rows.element);
+    this.more.dataset.captureWheel = "true"; // it scrolls, and the canvas does not zoom: in Nodes 2.0, and in LiteGraph
+    this.more.addEventListener("wheel", (/** @type {Event} */ event) => {
+      if (this.more.scrollHeight > this.more.clientHeight) event.stopPropagation();
+    }, { passive: true });
     this.element = make("div", { className: "dsoup-blocks" },
       this.tools.row, this.plot, this.more, this.tools.curve, this.tools.status);
     this.element.setAttribute("role", "group");

@@ -267,6 +267,22 @@ def test_blocks_of_another_family_are_rows(page):
     assert page.as_the_engine()["BASE"] == 1
 
 
+def test_many_rows_are_scrolled(page):
+    names = [f"single_blocks.{n}" for n in range(38)]
+    page.load(mbw=", ".join(f"{name}=0.5" for name in names))
+    scrolled = "document.querySelector('.dsoup-more').scrollTop"
+    page.bar(names[0]).focus()
+    for _ in range(20):
+        page.press("ArrowDown")
+    below = page.js(scrolled)
+    assert below > 100
+    page.page.mouse.move(*page.at(names[20], 0.5))
+    page.page.mouse.wheel(0, -60)
+    page.settle()
+    assert page.js(scrolled) < below and page.js("app.canvas.ds.scale") == 1
+    assert page.js("app.graph.getNodeById(1).size[1]") < 700
+
+
 # -- edits ---------------------------------------------------------------------------------------
 
 
@@ -629,6 +645,18 @@ def test_the_sliders_are_put_away_and_count(page):
     assert page.js(hidden) == 28
     if not page.vue:
         assert page.js("app.graph.getNodeById(1).size[1]") == height
+
+
+def test_a_graph_from_before_there_were_bars(page):
+    """The room of the sliders is given back."""
+    height = page.js("app.graph.getNodeById(1).size[1]")
+    page.js("""async () => { const saved = app.graph.serialize();
+        const node = saved.nodes.find(({ type }) => type === 'DSoupBlockWeights');
+        node.size = [300, 856]; node.properties = { 'Node name for S&R': 'DSoupBlockWeights' };
+        await app.loadGraphData(saved); }""")
+    page.settle()
+    assert page.js("app.graph.getNodeById(1).size[1]") <= height
+    page.as_the_engine()
 
 
 def test_a_slider_with_a_link_stays(page):
