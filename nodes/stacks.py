@@ -137,7 +137,7 @@ class Stacks:
             masks = [crop(cond["mask"], box) for cond, box in zip(conds, boxes)]
             joined["mask"] = masks[0] if alone else torch.cat(
                 [comfy.utils.repeat_to_batch_size(mask, batch) for mask in masks])
-        if "control" in first:
+        if first.get("control") is not None:
             key = tuple(id(cond["control"]) for cond in conds)
             if key not in controls:
                 controls[key] = hints.cropped([cond["control"] for cond in conds], self.places(tiles), batch)
@@ -176,7 +176,7 @@ class Stacks:
                                              if name not in ("c_concat", "y")}}
             new, = comfy.samplers.encode_model_conds(model.extra_conds, [plain], self._noise, self._noise.device, role,
                                                      latent_shapes=[self._noise.shape], **self._encoding)
-            if "control" in cond:
+            if cond.get("control") is not None:
                 control = id(model), id(cond["control"])
                 if control not in self._controls:
                     self._controls[control] = hints.prepared(cond["control"], model)
@@ -263,8 +263,7 @@ def _alike(one: Cond, other: Cond) -> bool:
             return False
     if ("mask" in one or "area" in one) != ("mask" in other or "area" in other):
         return False
-    if ("control" in one) != ("control" in other) or "control" in one and \
-            hints.signature(one["control"]) != hints.signature(other["control"]):
+    if hints.signature(one.get("control")) != hints.signature(other.get("control")):
         return False
     mine, theirs = one["model_conds"], other["model_conds"]
     keys = (mine.keys() | theirs.keys()) - {KEY, styling.KEY}
