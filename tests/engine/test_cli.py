@@ -113,8 +113,9 @@ def test_mistakes_are_one_line_and_leave_nothing(kitchen, capsys, arguments, wor
 
 #: The command line with a slow disk, so that no machine is done before it is interrupted.
 SLOWLY = """
-import time
+import signal, time
 from diffusion_soup import cli, writer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell are started deaf to it
 write = writer.StreamingWriter.write
 writer.StreamingWriter.write = lambda *piece: (time.sleep(0.1), write(*piece))
 raise SystemExit(cli.main())
