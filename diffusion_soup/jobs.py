@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -20,10 +20,13 @@ FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 @dataclass(frozen=True)
 class Tuning:
-    """How the work is cut; no setting changes the result. ``threads=0`` uses every processor, up to 16."""
+    """How the work is cut; no setting changes the result. ``threads=0`` uses every processor, up to 16.
+
+    ``chunk``: elements a worker reads of an ingredient at once. All workers together need 256 MB at most.
+    """
 
     threads: int = 0
-    chunk: int = 1 << 18
+    chunk: int = field(default_factory=lambda: 1 << (20 if memory.processors() <= 8 else 19))
 
     @property
     def workers(self) -> int:

@@ -1,9 +1,9 @@
 """The executor on the CPU: workers that read, add and round chunk after chunk.
 
-A worker reads a chunk of one ingredient after the other into a buffer of its own and adds it, times its
-coefficient, to a float32 sum (float64 where the output is float32); the sum is rounded once and put where
+A worker reads a chunk of each ingredient, of as many as fit into a buffer of its own, and adds them, times their
+coefficients, to a float32 sum (float64 where the output is float32); the sum is rounded once and put where
 it belongs. While one worker waits for bytes another one adds, so reading and arithmetic overlap, and
-what is being worked on stays in cache.
+what is being added stays in cache.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .plan import Step
 from .progress import Progress, check
 from .rounding import key_seed, to_float8, uniform
 from .sinks import Sink
+from .sums import add_terms
 
 
 class Kitchen:
@@ -148,13 +149,20 @@ class _Worker:
         dtype = sum_dtype(step)
         total = self._sum[:padded * dtype.itemsize].view(dtype)
         scratch = self._scratch[:padded * dtype.itemsize].view(dtype)
-        for position, term in enumerate(step.terms):
-            term.source.checkpoint.read(term.info.name, start, stop, self._raw)
-            values = torch.from_numpy(self._raw[:padded * term.info.itemsize]).view(term.info.torch_dtype)
-            if position:
-                total.add_(values if values.dtype == dtype else scratch.copy_(values), alpha=term.coefficient)
-            else:
-                total.copy_(values).mul_(term.coefficient)  # in place, which touches the least memory
+        values: list[torch.Tensor] = []
+        coefficients: list[float] = []
+        used, begun = 0, False
+        for term in step.terms:
+            nbytes = padded * term.info.itemsize
+            if used + nbytes > len(self._raw):
+                add_terms(values, coefficients, total, scratch, begun)
+                values, coefficients, used, begun = [], [], 0, True
+            raw = self._raw[used:used + nbytes]
+            term.source.checkpoint.read(term.info.name, start, stop, raw)
+            values.append(torch.from_numpy(raw).view(term.info.torch_dtype))
+            coefficients.append(term.coefficient)
+            used += nbytes
+        add_terms(values, coefficients, total, scratch, begun)
         return total[:stop - start]
 
     def _update(self, total: torch.Tensor, step: Step, start: int, stop: int) -> None:
