@@ -11,9 +11,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
+from . import memory
 from .checkpoint import DTYPES
 from .errors import Cancelled
 from .jobs import FLOAT8, LANES, Job, Report, Tuning, cut, deltas_of, row_of, sum_channels, sum_dtype
@@ -109,9 +109,8 @@ class _Worker:
         padded = -(-count // LANES) * LANES
         if padded > self._size:
             self._size = padded
-            self._raw = np.zeros(padded * 8, dtype=np.uint8)
-            self._scratch = torch.from_numpy(np.zeros(padded * 8, dtype=np.uint8))
-            self._sum = torch.from_numpy(np.zeros(padded * 8, dtype=np.uint8))
+            raw, self._scratch, self._sum = (memory.fresh((padded * 8,), torch.uint8).zero_() for _ in range(3))
+            self._raw = raw.numpy()  # mapped memory, which is given back when the cook is done
 
     def do(self, job: Job) -> None:
         step, start, stop = job.step, job.start, job.stop
