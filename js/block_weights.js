@@ -3,25 +3,13 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { BlockEditor, EDITOR_CSS } from "./lib/block_editor.js";
 import { BlockTables } from "./lib/block_tables.js";
-import { chain } from "./lib/nodes.js";
-
-const PAUSE = 100; // milliseconds after the last change
+import { chain, looker } from "./lib/nodes.js";
 
 const tables = new BlockTables((route) => api.fetchApi(route));
 /** @type {WeakMap<object, BlockEditor>} */
 const editors = new WeakMap();
-let timer = 0;
-
 /** Look at all nodes again, soon: their values and links may have changed. */
-function refreshSoon() {
-  clearTimeout(timer);
-  timer = setTimeout(() => {
-    const root = app.rootGraph ?? app.graph;
-    for (const graph of [root, ...(root?.subgraphs?.values() ?? [])]) {
-      for (const node of graph?.nodes ?? []) void editors.get(node)?.refresh();
-    }
-  }, PAUSE);
-}
+const refreshSoon = looker(app, (node) => void editors.get(node)?.refresh());
 
 function askAgain() {
   tables.forget();

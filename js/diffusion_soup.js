@@ -1,27 +1,16 @@
 /** Diffusion Soup in the browser: sliders on Mix Styles. Without this file everything works by text. */
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { chain } from "./lib/nodes.js";
+import { chain, looker } from "./lib/nodes.js";
 import { CSS, StyleNames, StyleSliders } from "./lib/style_sliders.js";
 
 const WATCHED = ["DSoupStudent", "DSoupStyleSwap"];
-const PAUSE = 100; // milliseconds after the last change
 
 const names = new StyleNames((route) => api.fetchApi(route));
 /** @type {WeakMap<object, StyleSliders>} */
 const sliders = new WeakMap();
-let timer = 0;
-
 /** Look at all nodes again, soon: a change anywhere upstream may change the sliders. */
-function refreshSoon() {
-  clearTimeout(timer);
-  timer = setTimeout(() => {
-    const root = app.rootGraph ?? app.graph;
-    for (const graph of [root, ...(root?.subgraphs?.values() ?? [])]) {
-      for (const node of graph?.nodes ?? []) void sliders.get(node)?.refresh(names);
-    }
-  }, PAUSE);
-}
+const refreshSoon = looker(app, (node) => void sliders.get(node)?.refresh(names));
 
 function askAgain() {
   names.forget();

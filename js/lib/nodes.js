@@ -1,5 +1,7 @@
 /** What widgets of our own need to know of nodes, in both renderings. */
 
+const PAUSE = 100; // milliseconds after the last change
+
 // -- the graph -----------------------------------------------------------------------------------
 
 /** @param {any} node */
@@ -84,4 +86,20 @@ export function takePlace(element, node) {
   if (element.isConnected) return;
   const others = /** @type {HTMLElement[]} */ ([...document.getElementsByClassName(element.classList[0])]);
   others.find((other) => other.dataset.node === element.dataset.node && !isOnCanvas(other))?.replaceWith(element);
+}
+
+/**
+ * A function that looks at all nodes soon, once however often it is called until then.
+ * @param {any} app
+ * @param {(node: any) => void} look
+ */
+export function looker(app, look) {
+  let timer = 0;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const root = app.rootGraph ?? app.graph;
+      for (const graph of [root, ...(root?.subgraphs?.values() ?? [])]) graph?.nodes?.forEach(look);
+    }, PAUSE);
+  };
 }

@@ -7,29 +7,23 @@ would send.
 import json
 import os
 import random
-import shutil
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from demo.comfyui import Server, install
 from diffusion_soup import graph
 from diffusion_soup.blocks import DIALECTS, block_names, format_mbw, parse_mbw
 from diffusion_soup.presets import house_presets
 
 from .. import models
+from .pages import CHROMIUM, FRONTEND, GraphPage, serve
 
 playwright = pytest.importorskip("playwright.sync_api")
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-# Another frontend than the one ComfyUI pins: the static folder of an unpacked comfyui-frontend-package.
-FRONTEND = os.environ.get("COMFYUI_FRONTEND")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")
 SD1, SDXL = graph.FAMILIES
 FLAT = ",".join(["0.5"] * 26)
 SLIDERS = dict.fromkeys(block_names("sd1"), 1.0)
@@ -55,47 +49,20 @@ def server():
         (base / "models/checkpoints").mkdir(parents=True)
         for seed, name in enumerate(("ember", "lagoon"), 1):
             models.save(base / f"models/checkpoints/{name}.safetensors", models.sd15(seed))
-        (base / "user/default").mkdir(parents=True)  # no welcome dialogs
-        (base / "user/default/comfy.settings.json").write_text(json.dumps({"Comfy.TutorialCompleted": True}))
         (base / "user/diffusion_soup/presets").mkdir(parents=True)
         (base / "user/diffusion_soup/presets/mbwpresets.txt").write_text(PRESETS)
-        with Server(install(), base, arguments=("--front-end-root", FRONTEND) if FRONTEND else ()) as server:
+        with serve(base) as server:
             yield server
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-class Page:
+class Page(GraphPage):
     """One page with a graph in it."""
-
-    def __init__(self, page, url):
-        self.page, self.errors = page, []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.goto(url)
-        page.wait_for_function("() => Boolean(window.app?.graph && app.extensionManager?.setting"
-                               " && window.LiteGraph?.registered_node_types.DSoupBlockWeights)", timeout=90_000)
-
-    def js(self, code, *values):
-        return self.page.evaluate(code, *values)
-
-    def wait(self, condition, value=None):
-        self.page.wait_for_function(condition, arg=value, timeout=15_000)
 
     def load(self, **widgets):
         """The graph of these tests, as a saved workflow."""
         prompt = json.loads(json.dumps(PROMPT))
         prompt["1"]["inputs"].update(widgets)
-        self.js("async prompt => { await app.loadApiJson(prompt, 'test');"
-                " await app.loadGraphData(app.graph.serialize());"
-                " app.graph.nodes.forEach((node, at) => { node.pos = [at * 480, 100]; });"
-                " app.canvas.ds.scale = 1; app.canvas.ds.offset = [100, 60]; app.graph.setDirtyCanvas(true, true); }",
-                prompt)
+        self.show(prompt)
         self.page.locator(".dsoup-blocks .dsoup-bar:visible").first.wait_for()
         self.settle()
 
@@ -174,7 +141,7 @@ class Page:
 
 @pytest.fixture(scope="module", params=[False, True], ids=["litegraph", "nodes 2.0"])
 def rendering(browser, server, request):
-    page = Page(browser.new_page(viewport={"width": 1500, "height": 900}), server.url)
+    page = Page(browser.new_page(viewport={"width": 1500, "height": 900}), server.url, "DSoupBlockWeights")
     page.vue = request.param
     page.js("value => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)", request.param)
     yield page

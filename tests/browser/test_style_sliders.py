@@ -2,25 +2,18 @@
 
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from demo.comfyui import Server, install
-
 from .. import models
+from .pages import CHROMIUM, GraphPage, serve
 
 playwright = pytest.importorskip("playwright.sync_api")
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-# Another frontend than the one ComfyUI pins: the static folder of an unpacked comfyui-frontend-package.
-FRONTEND = os.environ.get("COMFYUI_FRONTEND")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")
 STYLES = ["style 1", "style 2", "style 3", "style 4"]
 MIX = {"styles": ["1", 3], "weights": "", "mode": "paper", "strength": 1.0, "normalise": True, "extrapolate": False}
 PROMPT = {"1": {"class_type": "DSoupStudent", "inputs": {"file": "student.safetensors", "names": ""}},
@@ -37,46 +30,19 @@ def server():
                             "plain": models.sd15(1)}.items():
             (base / "models/checkpoints").mkdir(parents=True, exist_ok=True)
             models.save(base / f"models/checkpoints/{name}.safetensors", state)
-        (base / "user/default").mkdir(parents=True)  # no welcome dialogs
-        (base / "user/default/comfy.settings.json").write_text(json.dumps({"Comfy.TutorialCompleted": True}))
-        with Server(install(), base, arguments=("--front-end-root", FRONTEND) if FRONTEND else ()) as server:
+        with serve(base) as server:
             yield server
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-class Page:
+class Page(GraphPage):
     """One page with a graph in it."""
-
-    def __init__(self, page, url):
-        self.page, self.errors = page, []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.goto(url)
-        page.wait_for_function("() => Boolean(window.app?.graph && app.extensionManager?.setting"
-                               " && window.LiteGraph?.registered_node_types.DSoupStyleMix)", timeout=90_000)
-
-    def js(self, code, *values):
-        return self.page.evaluate(code, *values)
-
-    def wait(self, condition, value=None):
-        self.page.wait_for_function(condition, arg=value, timeout=15_000)
 
     def load(self, weights="", **student):
         """The graph of these tests, as a saved workflow: student -> mix -> apply."""
         prompt = json.loads(json.dumps(PROMPT))
         prompt["1"]["inputs"].update(student)
         prompt["2"]["inputs"]["weights"] = weights
-        self.js("async prompt => { await app.loadApiJson(prompt, 'test');"
-                " await app.loadGraphData(app.graph.serialize());"
-                " app.graph.nodes.forEach((node, at) => { node.pos = [at * 480, 100]; });"
-                " app.canvas.ds.scale = 1; app.canvas.ds.offset = [100, 60]; app.graph.setDirtyCanvas(true, true); }",
-                prompt)
+        self.show(prompt)
 
     def sliders(self):
         """Name and shown weight of each."""
@@ -107,7 +73,7 @@ class Page:
 
 @pytest.fixture(scope="module", params=[False, True], ids=["litegraph", "nodes 2.0"])
 def rendering(browser, server, request):
-    page = Page(browser.new_page(viewport={"width": 1500, "height": 900}), server.url)
+    page = Page(browser.new_page(viewport={"width": 1500, "height": 900}), server.url, "DSoupStyleMix")
     page.vue = request.param
     page.js("value => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)", request.param)
     yield page
