@@ -3,6 +3,7 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { BlockEditor, EDITOR_CSS } from "./lib/block_editor.js";
 import { BlockTables } from "./lib/block_tables.js";
+import { addStyle } from "./lib/elements.js";
 import { chain, looker } from "./lib/nodes.js";
 
 const tables = new BlockTables((route) => api.fetchApi(route));
@@ -20,9 +21,7 @@ app.registerExtension({
   name: "diffusion_soup.blocks",
 
   setup() {
-    const style = document.createElement("style");
-    style.textContent = EDITOR_CSS;
-    document.head.append(style);
+    addStyle(EDITOR_CSS);
     api.addEventListener("graphChanged", refreshSoon);
     api.addEventListener("reconnected", askAgain);
   },

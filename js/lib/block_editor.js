@@ -2,8 +2,9 @@
 import { BARS_CSS, BlockBars, short } from "./block_bars.js";
 import { BlockState } from "./block_state.js";
 import { depthOf, unet } from "./block_text.js";
-import { BlockTools, TOOLS_CSS, make } from "./block_tools.js";
-import { chain, forward, inputOf, takePlace } from "./nodes.js";
+import { BlockTools, TOOLS_CSS } from "./block_tools.js";
+import { forward, make, takePlace } from "./elements.js";
+import { chain, inputOf } from "./nodes.js";
 
 /** @typedef {import("./block_tables.js").BlockTables} BlockTables */
 
@@ -20,11 +21,9 @@ const SCALES = [[0, 1], [0, 2], [-1, 2], [-2, 5]];
 
 export const EDITOR_CSS = `
 .dsoup-blocks {
-  position: relative; display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; overflow: hidden;
-  container-type: inline-size; font-size: 11px; line-height: 1.3; color: var(--input-text, #ddd); color-scheme: dark;
-  --dsoup-drop: 8px;
+  position: relative; display: flex; flex-direction: column; gap: 4px; overflow: hidden;
+  container-type: inline-size; --dsoup-drop: 8px;
 }
-.dsoup-blocks [hidden] { display: none !important; }
 .dsoup-plot { position: relative; display: flex; flex: 1 1 0; min-height: 0; gap: 3px; }
 .dsoup-scale { flex: none; width: 24px; font-variant-numeric: tabular-nums; }
 .dsoup-blocks .dsoup-scale button { width: 100%; height: 14px; padding: 0; font-size: 9px; white-space: nowrap; }
@@ -231,7 +230,7 @@ export class BlockEditor {
     this.more.addEventListener("wheel", (/** @type {Event} */ event) => {
       if (this.more.scrollHeight > this.more.clientHeight) event.stopPropagation();
     }, { passive: true });
-    this.element = make("div", { className: "dsoup-blocks" },
+    this.element = make("div", { className: "dsoup-blocks dsoup" },
       this.tools.row, this.plot, this.more, this.tools.curve, this.tools.status);
     this.element.setAttribute("role", "group");
     this.element.setAttribute("aria-label", "Block weights");

@@ -1,5 +1,6 @@
 /** The tools around the bars of Soup Block Weights: sources, curves, copy and paste, undo; and the line below. */
 import { CURVES, parseNumber } from "./block_text.js";
+import { button, icon, make } from "./elements.js";
 
 /** @typedef {import("./block_text.js").Tables} Tables */
 
@@ -17,66 +18,18 @@ const ICONS = {
 };
 
 export const TOOLS_CSS = `
-.dsoup-tools { display: flex; gap: 3px; align-items: center; flex: none; height: 22px; }
-.dsoup-blocks select, .dsoup-blocks button, .dsoup-curve input {
-  height: 22px; box-sizing: border-box; margin: 0; padding: 0 5px; border: 0; border-radius: 4px; font: inherit;
-  color: inherit; background: var(--component-node-widget-background, var(--comfy-input-bg, #222)); cursor: pointer;
+.dsoup-blocks .dsoup-tools > select { flex: 1; min-width: 0; text-overflow: ellipsis; }
+.dsoup-copy {
+  position: relative; flex: none; width: 24px; height: 22px; border-radius: 4px;
+  background: var(--component-node-widget-background, var(--comfy-input-bg, #222));
 }
-.dsoup-blocks :is(option, optgroup) { color: var(--input-text, #ddd); background: var(--comfy-menu-bg, #353535); }
-.dsoup-tools > select { flex: 1; min-width: 0; text-overflow: ellipsis; }
-.dsoup-tools > button, .dsoup-copy { position: relative; flex: none; width: 24px; padding: 0; border-radius: 4px; }
-.dsoup-copy { height: 22px; background: var(--component-node-widget-background, var(--comfy-input-bg, #222)); }
 .dsoup-copy select { position: absolute; inset: 0; width: 100%; opacity: 0; }
-.dsoup-tools svg { display: block; width: 14px; height: 14px; margin: 4px auto; fill: none; stroke: currentColor;
-  stroke-width: 1.3; stroke-linejoin: round; stroke-linecap: round; }
-.dsoup-blocks button:hover:enabled, .dsoup-copy:hover, .dsoup-tools > select:hover { filter: brightness(1.35); }
-.dsoup-blocks button:disabled { opacity: 0.35; cursor: default; }
-.dsoup-blocks button[aria-pressed=true] {
-  background: color-mix(in srgb, var(--p-primary-color, #5b8dd6) 60%, var(--comfy-input-bg, #222));
-}
-.dsoup-blocks :is(button, select, .dsoup-curve input):focus-visible, .dsoup-copy:has(:focus-visible) {
-  outline: 2px solid var(--p-primary-color, #5b8dd6); outline-offset: -1px;
-}
+.dsoup-copy:hover { filter: brightness(1.35); }
+.dsoup-copy:has(:focus-visible) { outline: 2px solid var(--p-primary-color, #5b8dd6); outline-offset: -1px; }
 .dsoup-curve { display: flex; flex: none; gap: 3px; align-items: center; height: 22px; margin: 0; }
 .dsoup-curve select { flex: 1; min-width: 0; }
-.dsoup-curve input { width: 44px; text-align: center; cursor: text; user-select: text; }
-.dsoup-say { flex: none; height: 14px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 10px;
-  opacity: 0.7; }
-.dsoup-say.wrong { opacity: 1; color: #f2b04a; }
+.dsoup-curve input { width: 44px; text-align: center; }
 `;
-
-// -- elements ------------------------------------------------------------------------------------
-
-/**
- * @param {string} tag
- * @param {Record<string, any>} [properties]
- * @param {(Node | string)[]} children
- * @returns {any}
- */
-export function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
-
-/** @param {keyof typeof ICONS} name */
-function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  path.setAttribute("d", ICONS[name]);
-  svg.append(path);
-  return svg;
-}
-
-/** @param {keyof typeof ICONS} name @param {string} title @param {() => void} click @returns {HTMLButtonElement} */
-function button(name, title, click) {
-  const made = make("button", { type: "button", title }, icon(name));
-  made.setAttribute("aria-label", title);
-  made.addEventListener("click", click);
-  return made;
-}
 
 /** @param {string} label @param {[string, string][]} options value and text */
 function group(label, options) {
@@ -128,16 +81,16 @@ export class BlockTools {
       this.copyAs.value = "?";
     });
     this.buttons = {
-      curve: button("curve", "Curves", () => this.#toggleCurve()),
-      symmetric: button("symmetric", "Symmetric: IN and OUT blocks of one depth together", () =>
+      curve: button(ICONS.curve, "Curves", () => this.#toggleCurve()),
+      symmetric: button(ICONS.symmetric, "Symmetric: IN and OUT blocks of one depth together", () =>
         told.toggle("symmetric")),
-      paste: button("paste", "Paste numbers of any dialect, or names", () => void this.#paste()),
-      undo: button("undo", "Undo (Ctrl+Z)", told.undo),
-      redo: button("redo", "Redo (Ctrl+Shift+Z)", told.redo),
-      sliders: button("sliders", "Show the sliders too", () => told.toggle("sliders")),
+      paste: button(ICONS.paste, "Paste numbers of any dialect, or names", () => void this.#paste()),
+      undo: button(ICONS.undo, "Undo (Ctrl+Z)", told.undo),
+      redo: button(ICONS.redo, "Redo (Ctrl+Shift+Z)", told.redo),
+      sliders: button(ICONS.sliders, "Show the sliders too", () => told.toggle("sliders")),
     };
     const { curve, symmetric, paste, undo, redo, sliders } = this.buttons;
-    const copy = make("span", { className: "dsoup-copy" }, icon("copy"), this.copyAs);
+    const copy = make("span", { className: "dsoup-copy" }, icon(ICONS.copy), this.copyAs);
     this.row = make("div", { className: "dsoup-tools" },
       this.source, curve, symmetric, copy, paste, undo, redo, sliders);
     this.status = make("div", { className: "dsoup-say" });

@@ -45,49 +45,6 @@ export function chain(owner, name, also) {
   };
 }
 
-// -- elements ------------------------------------------------------------------------------------
-
-/**
- * Whether it lies over the canvas, as in LiteGraph, and not in a node of HTML, as in Nodes 2.0.
- * @param {Element} element
- */
-export const isOnCanvas = (element) => element.closest(".dom-widget") !== null;
-
-/**
- * Left button: the slider's alone, so that the node is not dragged. Wheel and middle button: the canvas's. Where nodes
- * are HTML the canvas gets them by itself.
- * @param {HTMLElement} element
- * @param {any} canvas
- */
-export function forward(element, canvas) {
-  const middle = { pointerdown: "processMouseDown", pointermove: "processMouseMove", pointerup: "processMouseUp" };
-  for (const [kind, method] of Object.entries(middle)) {
-    element.addEventListener(kind, (event) => {
-      const { button, buttons } = /** @type {PointerEvent} */ (event);
-      if (button !== 1 && !(buttons & 4)) event.stopPropagation();
-      else if (isOnCanvas(element)) canvas()?.[method]?.(event);
-    });
-  }
-  element.addEventListener("wheel", (event) => {
-    if (!isOnCanvas(element)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    canvas()?.processMouseWheel?.(event);
-  }, { passive: false });
-}
-
-/**
- * After an undo, Nodes 2.0 goes on showing the element of the node that was there before: put ours in its place.
- * @param {HTMLElement} element
- * @param {any} node
- */
-export function takePlace(element, node) {
-  element.dataset.node = String(node.id);
-  if (element.isConnected) return;
-  const others = /** @type {HTMLElement[]} */ ([...document.getElementsByClassName(element.classList[0])]);
-  others.find((other) => other.dataset.node === element.dataset.node && !isOnCanvas(other))?.replaceWith(element);
-}
-
 /**
  * A function that looks at all nodes soon, once however often it is called until then.
  * @param {any} app

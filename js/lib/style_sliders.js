@@ -3,7 +3,8 @@
  *
  * The text is the only state: sliders read it and write it, and are saved nowhere.
  */
-import { chain, forward, inputOf, kindOf, originOf, takePlace, valueOf, widgetOf } from "./nodes.js";
+import { forward, takePlace } from "./elements.js";
+import { chain, inputOf, kindOf, originOf, valueOf, widgetOf } from "./nodes.js";
 
 const STEP = 0.01;
 const ROW = 26;

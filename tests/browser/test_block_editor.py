@@ -7,9 +7,8 @@ would send.
 import json
 import os
 import random
-import tempfile
+import shutil
 import time
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +16,7 @@ from diffusion_soup import graph
 from diffusion_soup.blocks import DIALECTS, block_names, format_mbw, parse_mbw
 from diffusion_soup.presets import house_presets
 
-from .. import models
-from .pages import CHROMIUM, FRONTEND, GraphPage, serve
+from .pages import CHROMIUM, FRONTEND, GraphPage
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -42,17 +40,14 @@ PRESETS = (f"HALF\t{FLAT}\nSTEPS\t0,{','.join(f'{n / 25:.2f}' for n in range(25)
            "SHORT\t1,2\n")
 
 
-@pytest.fixture(scope="module")
-def server():
-    with tempfile.TemporaryDirectory(prefix="comfy-", ignore_cleanup_errors=True) as folder:
-        base = Path(folder)
-        (base / "models/checkpoints").mkdir(parents=True)
-        for seed, name in enumerate(("ember", "lagoon"), 1):
-            models.save(base / f"models/checkpoints/{name}.safetensors", models.sd15(seed))
-        (base / "user/diffusion_soup/presets").mkdir(parents=True)
-        (base / "user/diffusion_soup/presets/mbwpresets.txt").write_text(PRESETS)
-        with serve(base) as server:
-            yield server
+@pytest.fixture(scope="module", autouse=True)
+def presets(server):
+    """Preset files of the user, as long as these tests run."""
+    folder = server.base / "user/diffusion_soup/presets"
+    folder.mkdir(parents=True)
+    (folder / "mbwpresets.txt").write_text(PRESETS)
+    yield
+    shutil.rmtree(folder)
 
 
 class Page(GraphPage):
@@ -66,22 +61,14 @@ class Page(GraphPage):
         self.page.locator(".dsoup-blocks .dsoup-bar:visible").first.wait_for()
         self.settle()
 
-    def settle(self):
-        """Until the editor has nothing more to do: what it does by itself takes a tenth of a second."""
-        self.page.wait_for_timeout(350)
-
     def text(self):
         return self.value("mbw")
 
     def value(self, name, node=1):
-        return self.js("([node, name]) => app.graph.getNodeById(node).widgets.find(w => w.name === name).value",
-                       [node, name])
+        return super().value(name, node)
 
     def set(self, name, value, node=1):
-        """Give a widget a value, as its own controls do."""
-        self.js("([node, name, value]) => { const widget = app.graph.getNodeById(node).widgets.find(w => w.name === "
-                "name); widget.value = value; widget.callback?.(value); }", [node, name, value])
-        self.settle()
+        super().set(name, value, node)
 
     def bar(self, name):
         return self.page.get_by_role("slider", name=name, exact=True)
@@ -99,9 +86,6 @@ class Page(GraphPage):
     def told(self):
         return self.page.locator(".dsoup-say").inner_text()
 
-    def prompt(self):
-        return self.js("async () => (await app.graphToPrompt()).output")
-
     def engine(self):
         """What the engine makes of the widgets that the browser would send."""
         return dict(graph.block_weights(**self.prompt()["1"]["inputs"]).weights)
@@ -117,35 +101,10 @@ class Page(GraphPage):
     def source(self, label):
         self.page.locator(".dsoup-blocks select[aria-label='Source of the weights']").select_option(label=label)
 
-    def press(self, keys):
-        self.page.keyboard.press(keys)
-
-    def drag(self, *points):
-        self.page.mouse.move(*points[0])
-        self.page.mouse.down()
-        for point in points[1:]:
-            self.page.mouse.move(*point, steps=6)
-        self.page.mouse.up()
-
     def at(self, name, share):
         """A point in the track of a bar: 0 at its foot, 1 at its top."""
         box = self.track(name)
         return box["x"] + box["width"] / 2, box["y"] + box["height"] * (1 - share)
-
-    def paste(self, text):
-        self.js("text => { const data = new DataTransfer(); data.setData('text/plain', text);"
-                " document.activeElement.dispatchEvent(new ClipboardEvent('paste', "
-                "{ clipboardData: data, bubbles: true, cancelable: true })); }", text)
-        self.settle()
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["litegraph", "nodes 2.0"])
-def rendering(browser, server, request):
-    page = Page(browser.new_page(viewport={"width": 1500, "height": 900}), server.url, "DSoupBlockWeights")
-    page.vue = request.param
-    page.js("value => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)", request.param)
-    yield page
-    page.page.close()
 
 
 @pytest.fixture

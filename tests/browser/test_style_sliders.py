@@ -2,13 +2,10 @@
 
 import json
 import os
-import tempfile
-from pathlib import Path
 
 import pytest
 
-from .. import models
-from .pages import CHROMIUM, GraphPage, serve
+from .pages import CHROMIUM, GraphPage
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -20,18 +17,6 @@ PROMPT = {"1": {"class_type": "DSoupStudent", "inputs": {"file": "student.safete
           "2": {"class_type": "DSoupStyleMix", "inputs": MIX},
           "3": {"class_type": "DSoupStyleApply",
                 "inputs": {"model": ["1", 0], "style": ["2", 0], "start": 0.0, "end": 1.0}}}
-
-
-@pytest.fixture(scope="module")
-def server():
-    with tempfile.TemporaryDirectory(prefix="comfy-", ignore_cleanup_errors=True) as folder:
-        base = Path(folder)
-        for name, state in {"student": models.student(6), "student2": models.student(7, 2),
-                            "plain": models.sd15(1)}.items():
-            (base / "models/checkpoints").mkdir(parents=True, exist_ok=True)
-            models.save(base / f"models/checkpoints/{name}.safetensors", state)
-        with serve(base) as server:
-            yield server
 
 
 class Page(GraphPage):
@@ -62,22 +47,8 @@ class Page(GraphPage):
     def text(self):
         return self.js("app.graph.getNodeById(2).widgets.find(w => w.name === 'weights').value")
 
-    def set(self, node, name, value):
-        """Give a widget a value, as its own controls do."""
-        self.js("([node, name, value]) => { const widget = app.graph.getNodeById(node).widgets.find(w => w.name === "
-                "name); widget.value = value; widget.callback?.(value); }", [node, name, value])
-
     def slider(self, name):
         return self.page.locator(f".dsoup-style input[aria-label='{name}']")
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["litegraph", "nodes 2.0"])
-def rendering(browser, server, request):
-    page = Page(browser.new_page(viewport={"width": 1500, "height": 900}), server.url, "DSoupStyleMix")
-    page.vue = request.param
-    page.js("value => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)", request.param)
-    yield page
-    page.page.close()
 
 
 @pytest.fixture
@@ -103,7 +74,7 @@ def test_a_slider_for_each_style_where_the_text_says(page):
 
 def test_a_long_name_stays_in_the_node(page):
     names = ["painting in the manner of " + 7 * "very " + "long names", "<b>ink</b> & \"pen\"", "墨", "3D"]
-    page.set(1, "names", "\n".join(names))
+    page.set("names", "\n".join(names), 1)
     page.expect(names)
     width, of_node = page.js("[document.querySelector('.dsoup-style').getBoundingClientRect().width, "
                              "app.graph.getNodeById(2).size[0]]")
@@ -138,14 +109,14 @@ def test_typing_moves_the_sliders(page):
 
 
 def test_numbers_alone_become_names(page):
-    page.set(2, "weights", "0.5 0 0.25")
+    page.set("weights", "0.5 0 0.25", 2)
     page.expect(STYLES, 0.5, 0, 0.25, 0)
     page.slider("style 2").fill("1")
     assert page.text() == "style 1 = 0.5\nstyle 2 = 1\nstyle 3 = 0.25"
 
 
 def test_zero_is_left_out_and_other_lines_stay(page):
-    page.set(2, "weights", "another = 2\nstyle 2 = 0.5, style 4 = 1")
+    page.set("weights", "another = 2\nstyle 2 = 0.5, style 4 = 1", 2)
     page.slider("style 2").fill("0")
     assert page.text() == "another = 2\nstyle 4 = 1"
     page.slider("style 4").fill("0")
@@ -155,7 +126,7 @@ def test_zero_is_left_out_and_other_lines_stay(page):
 def test_extrapolation_widens_the_range(page):
     reach = "() => ['min', 'max'].map(end => Number(document.querySelector('.dsoup-style input')[end]))"
     assert page.js(reach) == [0, 1]
-    page.set(2, "extrapolate", True)
+    page.set("extrapolate", True, 2)
     assert page.js(reach) == [-1, 2]
     page.slider("style 1").fill("-0.5")
     assert page.text() == "style 1 = -0.5"
@@ -169,16 +140,16 @@ def test_the_sliders_are_not_saved(page):
 
 
 def test_they_follow_the_file_and_its_names(page):
-    page.set(1, "file", "student2.safetensors")
+    page.set("file", "student2.safetensors", 1)
     page.expect(STYLES[:2])
-    page.set(1, "names", "ink\nanime")
+    page.set("names", "ink\nanime", 1)
     page.expect(["ink", "anime"])
-    page.set(2, "weights", "ink = 1")
+    page.set("weights", "ink = 1", 2)
     page.expect(["ink", "anime"], 1, 0)
-    page.set(1, "names", "ink\nanime\none too many")
+    page.set("names", "ink\nanime\none too many", 1)
     page.expect([])
-    page.set(1, "names", "")
-    page.set(1, "file", "plain.safetensors")
+    page.set("names", "", 1)
+    page.set("file", "plain.safetensors", 1)
     page.expect([])
     assert page.text() == "ink = 1"
 
@@ -194,7 +165,7 @@ def test_through_a_reroute(page):
     page.js("""() => {
         const reroute = LiteGraph.createNode('Reroute'); app.graph.add(reroute);
         app.graph.getNodeById(1).connect(3, reroute, 0); reroute.connect(0, app.graph.getNodeById(2), 0); }""")
-    page.set(1, "file", "student2.safetensors")
+    page.set("file", "student2.safetensors", 1)
     page.expect(STYLES[:2])
 
 

@@ -77,7 +77,7 @@ def test_the_browser_part_and_the_help_are_served(client):
     """ComfyUI imports every script of the pack, and shows the help of each node."""
     scripts = json.loads(client.get("/extensions"))
     folder = "/extensions/diffusion_soup"
-    assert {f"{folder}/diffusion_soup.js", f"{folder}/lib/style_sliders.js"} <= set(scripts)
+    assert {f"{folder}/style_console.js", f"{folder}/lib/style_sliders.js"} <= set(scripts)
     for node in client.object_info():
         if node.startswith("DSoup"):
             assert client.get(f"{folder}/docs/{node}.md").startswith(b"# "), f"{node} has no help"

@@ -1,6 +1,7 @@
 /** Diffusion Soup in the browser: sliders on Mix Styles. Without this file everything works by text. */
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { addStyle } from "./lib/elements.js";
 import { chain, looker } from "./lib/nodes.js";
 import { CSS, StyleNames, StyleSliders } from "./lib/style_sliders.js";
 
@@ -21,9 +22,7 @@ app.registerExtension({
   name: "diffusion_soup.styles",
 
   setup() {
-    const style = document.createElement("style");
-    style.textContent = CSS;
-    document.head.append(style);
+    addStyle(CSS);
     api.addEventListener("graphChanged", refreshSoon);
     api.addEventListener("reconnected", askAgain);
   },

@@ -1,4 +1,4 @@
-"""What the browser may ask for: the names of a student's styles, and what block weights can be."""
+"""What block weights can be: names, layouts, presets; and what a text means."""
 
 from __future__ import annotations
 
@@ -11,58 +11,14 @@ from typing import Any
 
 import folder_paths
 from aiohttp import web
-from server import PromptServer
 
-from ..diffusion_soup import graph
-from ..diffusion_soup.blocks import DIALECTS, block_names
-from ..diffusion_soup.dmm import open_student
-from ..diffusion_soup.errors import RecipeError, SoupError, shown
-from ..diffusion_soup.presets import Preset, detect_format, house_presets, read_presets
-from . import bridge
-from .style import listed
-
-STYLES = "/diffusion_soup/styles"
-BLOCKS = "/diffusion_soup/blocks"
-BLOCK_WEIGHTS = "/diffusion_soup/block_weights"
+from ...diffusion_soup import graph
+from ...diffusion_soup.blocks import DIALECTS, block_names
+from ...diffusion_soup.errors import RecipeError, SoupError, shown
+from ...diffusion_soup.presets import Preset, detect_format, house_presets, read_presets
 
 _PRESET_SUFFIXES = (".txt", ".tsv")
 _MOST_PRESET_BYTES = 1 << 20
-
-
-def serve() -> None:
-    """Register our routes with the server, once; all of them only read."""
-    server = getattr(PromptServer, "instance", None)
-    if server is None:
-        return
-    known = {getattr(route, "path", None) for route in server.routes}
-    for path, handler in {STYLES: _styles, BLOCKS: _blocks, BLOCK_WEIGHTS: _block_weights}.items():
-        if path not in known:
-            server.routes.get(path)(handler)
-
-
-# -- styles --------------------------------------------------------------------------------------
-
-
-async def _styles(request: web.Request) -> web.Response:
-    """The styles of one of the files Load Student offers, with the user's names for them if there are any."""
-    file, names = request.query.get("file", ""), request.query.get("names", "")
-    try:
-        found = await asyncio.to_thread(_read, file, names)
-    except SoupError as error:
-        return web.json_response({"error": str(error)}, status=400)
-    if found is None:
-        return web.json_response({"error": f"Load Student offers no file called {shown(file)}."}, status=404)
-    return web.json_response(found)
-
-
-def _read(file: str, names: str) -> dict[str, object] | None:
-    if file not in bridge.student_files():
-        return None
-    with open_student(bridge.student_path(file), listed(names) or None) as student:
-        return {"styles": list(student.codebook.names), "family": student.family}
-
-
-# -- block weights -------------------------------------------------------------------------------
 
 
 async def _blocks(request: web.Request) -> web.Response:
@@ -135,3 +91,6 @@ def _weights(query: Mapping[str, str]) -> dict[str, float]:
         if not math.isfinite(value):
             raise RecipeError(f"The weight of {shown(name)} is {value}; expected a finite number.")
     return dict(found)
+
+
+ROUTES = (("GET", "/diffusion_soup/blocks", _blocks), ("GET", "/diffusion_soup/block_weights", _block_weights))
