@@ -5,6 +5,7 @@ import { depthOf, unet } from "./block_text.js";
 import { BlockTools, TOOLS_CSS } from "./block_tools.js";
 import { forward, make, takePlace } from "./elements.js";
 import { chain, inputOf } from "./nodes.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./block_tables.js").BlockTables} BlockTables */
 
@@ -97,7 +98,8 @@ export class BlockEditor {
     for (const bars of this.bars) {
       bars.show({
         weights: state.reading?.weights ?? new Map(), neutral: state.neutral, scale, selected: new Set(state.selected),
-        locked: !state.reading || !state.free, unit: state.neutral === 1 ? "times the share" : "as the share",
+        locked: !state.reading || !state.free,
+        unit: state.neutral === 1 ? word("times the share") : word("as the share"),
       });
     }
     this.scale.textContent = `${scale[0]}${scale[0] ? "…" : "–"}${scale[1]}`.replace("-", "−");
@@ -133,23 +135,25 @@ export class BlockEditor {
   #showTools() {
     const { state } = this;
     const { past, future, reading, selected, source, symmetric } = state;
-    const known = reading?.source === "numbers" ? `${reading.numbers?.length} numbers` : "by name";
-    const sort = reading ? known : "see below";
+    const named = reading?.source !== "numbers";
+    const known = named ? word("by name") : word("{0} numbers", reading.numbers?.length);
+    const sort = reading ? known : word("see below");
     this.tools.show({
       free: state.free, undo: past.length > 0, redo: future.length > 0, symmetric, source, sort,
       sliders: this.node.properties?.sliders === true, selected: selected.length,
     });
     const strange = state.strange.length && !state.foreign
-      ? `${state.strange[0]} is no block of ${state.value("family")}.` : "";
-    const range = selected.length ? `${selected[0]} to ${selected.at(-1)} selected` : "";
-    const usual = range || (reading?.source === "sliders" ? "from the sliders; an edit writes the text" : "");
+      ? word("{0} is no block of {1}.", state.strange[0], state.value("family")) : "";
+    const range = selected.length ? word("{0} to {1} selected", selected[0], selected.at(-1)) : "";
+    const untouched = reading?.source === "sliders" ? word("from the sliders; an edit writes the text") : "";
+    const usual = range || untouched;
     this.tools.tell(state.trouble || strange || usual, Boolean(state.trouble || strange));
   }
 
   /** @param {string | null} name of the bar whose number is shown */
   #point(name) {
     const { neutral, reading } = this.state;
-    const unit = neutral === 1 ? "× share" : "share";
+    const unit = neutral === 1 ? word("× share") : word("share");
     const weight = name === null ? undefined : reading?.weights.get(name) ?? neutral;
     this.pointed = name;
     if (name === null) this.point.replaceChildren(make("span", { style: "opacity: 0.55" }, unit));
@@ -220,7 +224,9 @@ export class BlockEditor {
     this.u = new BlockBars("u", told);
     this.rows = new BlockBars("rows", told);
     this.bars = [this.u, this.rows];
-    this.scale = make("button", { type: "button", title: "What the height of a bar covers: click for more or less" });
+    this.scale = make("button", {
+      type: "button", title: word("What the height of a bar covers: click for more or less"),
+    });
     this.scale.addEventListener("click", () => this.#nextScale());
     this.point = make("div", { className: "dsoup-point" });
     this.plot = make("div", { className: "dsoup-plot" },
@@ -233,7 +239,7 @@ export class BlockEditor {
     this.element = make("div", { className: "dsoup-blocks dsoup" },
       this.tools.row, this.plot, this.more, this.tools.curve, this.tools.status);
     this.element.setAttribute("role", "group");
-    this.element.setAttribute("aria-label", "Block weights");
+    this.element.setAttribute("aria-label", word("Block weights"));
   }
 
   /** @param {"symmetric" | "sliders"} name */

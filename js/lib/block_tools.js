@@ -1,6 +1,7 @@
 /** The tools around the bars of Soup Block Weights: sources, curves, copy and paste, undo; and the line below. */
 import { CURVES, parseNumber } from "./block_text.js";
 import { button, icon, make } from "./elements.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./block_text.js").Tables} Tables */
 
@@ -73,21 +74,22 @@ export class BlockTools {
     this.said = { text: "", until: 0 };
     /** @type {[string, boolean]} what is said otherwise, and whether it is a warning */
     this.otherwise = ["", false];
-    this.source = this.#select("Source of the weights", "Where the weights come from: text, a preset, or the sliders");
-    this.copyAs = this.#select("Copy as text", "Copy as text");
+    this.source = this.#select(
+      word("Source of the weights"), word("Where the weights come from: text, a preset, or the sliders"));
+    this.copyAs = this.#select(word("Copy as text"), word("Copy as text"));
     this.source.addEventListener("change", () => told.use(this.source.value));
     this.copyAs.addEventListener("change", () => {
       void this.#copy(this.copyAs.value);
       this.copyAs.value = "?";
     });
     this.buttons = {
-      curve: button(ICONS.curve, "Curves", () => this.#toggleCurve()),
-      symmetric: button(ICONS.symmetric, "Symmetric: IN and OUT blocks of one depth together", () =>
+      curve: button(ICONS.curve, word("Curves"), () => this.#toggleCurve()),
+      symmetric: button(ICONS.symmetric, word("Symmetric: IN and OUT blocks of one depth together"), () =>
         told.toggle("symmetric")),
-      paste: button(ICONS.paste, "Paste numbers of any dialect, or names", () => void this.#paste()),
-      undo: button(ICONS.undo, "Undo (Ctrl+Z)", told.undo),
-      redo: button(ICONS.redo, "Redo (Ctrl+Shift+Z)", told.redo),
-      sliders: button(ICONS.sliders, "Show the sliders too", () => told.toggle("sliders")),
+      paste: button(ICONS.paste, word("Paste numbers of any dialect, or names"), () => void this.#paste()),
+      undo: button(ICONS.undo, word("Undo (Ctrl+Z)"), told.undo),
+      redo: button(ICONS.redo, word("Redo (Ctrl+Shift+Z)"), told.redo),
+      sliders: button(ICONS.sliders, word("Show the sliders too"), () => told.toggle("sliders")),
     };
     const { curve, symmetric, paste, undo, redo, sliders } = this.buttons;
     const copy = make("span", { className: "dsoup-copy" }, icon(ICONS.copy), this.copyAs);
@@ -103,11 +105,11 @@ export class BlockTools {
   offer(tables) {
     const families = Object.values(tables?.families ?? {});
     this.titles = tables?.dialects ?? {};
-    this.textOption = make("option", { value: "text" }, "Text");
+    this.textOption = make("option", { value: "text" }, word("Text"));
     this.source.replaceChildren(
       this.textOption,
-      make("option", { value: "sliders" }, "Sliders"),
-      group("Presets", Object.keys(families[0]?.presets ?? {}).map((name) => [`ours ${name}`, name])),
+      make("option", { value: "sliders" }, word("Sliders")),
+      group(word("Presets"), Object.keys(families[0]?.presets ?? {}).map((name) => [`ours ${name}`, name])),
       ...(tables?.files ?? []).map(({ file, presets, problems }, at) => {
         const names = new Set(Object.values(presets).flatMap((each) => Object.keys(each)));
         const made = group(file, [...names].map((name) => [`yours ${JSON.stringify([at, name])}`, name]));
@@ -116,9 +118,9 @@ export class BlockTools {
       }),
     );
     this.copyAs.replaceChildren(
-      make("option", { value: "?", hidden: true }, "Copy as"),
-      make("option", { value: "" }, "by name"),
-      group("numbers of", Object.entries(this.titles)),
+      make("option", { value: "?", hidden: true }, word("Copy as")),
+      make("option", { value: "" }, word("by name")),
+      group(word("numbers of"), Object.entries(this.titles)),
     );
     this.copyAs.value = "?";
   }
@@ -132,11 +134,11 @@ export class BlockTools {
       this.buttons[/** @type {keyof typeof this.buttons} */ (name)].setAttribute("aria-pressed", String(on));
     }
     if (this.textOption) {
-      this.textOption.textContent = source === "text" && sort ? `Text, ${sort}` : "Text";
+      this.textOption.textContent = source === "text" && sort ? word("Text, {0}", sort) : word("Text");
       this.textOption.hidden = source !== "text";
     }
     this.source.value = source;
-    this.apply.textContent = selected ? `to ${selected} bars` : "to all";
+    this.apply.textContent = selected ? word("to {0} bars", selected) : word("to all");
     this.curve.hidden = !this.curving;
     this.from.disabled = this.kind.value === "flat";
   }
@@ -166,21 +168,26 @@ export class BlockTools {
   }
 
   #buildCurve() {
-    this.kind = make("select", {}, ...Object.keys(CURVES).map((name) => make("option", { value: name }, name)));
-    this.kind.setAttribute("aria-label", "Curve");
+    /** @type {Record<string, string>} */
+    const names = {
+      linear: word("linear"), cosine: word("cosine"), peak: word("peak"), flat: word("flat"),
+    };
+    this.kind = make("select", {}, ...Object.keys(CURVES).map((value) =>
+      make("option", { value }, names[value] ?? value)));
+    this.kind.setAttribute("aria-label", word("Curve"));
     this.kind.addEventListener("change", () => { this.from.disabled = this.kind.value === "flat"; });
-    [this.from, this.to] = [["From", "0"], ["To", "1"]].map(([label, value]) => {
+    [this.from, this.to] = [[word("From"), "0"], [word("To"), "1"]].map(([label, value]) => {
       const field = make("input", { value, inputMode: "decimal" });
       field.setAttribute("aria-label", label);
       return field;
     });
-    this.apply = make("button", { type: "submit" }, "to all");
+    this.apply = make("button", { type: "submit" }, word("to all"));
     this.curve = make("form", { className: "dsoup-curve", hidden: true },
       this.kind, this.from, "→", this.to, this.apply);
     this.curve.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
       const [from, to] = [this.from, this.to].map(({ value }) => parseNumber(value.trim().replace(",", ".")));
-      if (from === null || to === null) this.say("A curve goes from one number to another.");
+      if (from === null || to === null) this.say(word("A curve goes from one number to another."));
       else this.told.curve(this.kind.value, from, to);
     });
   }
@@ -193,25 +200,27 @@ export class BlockTools {
   /** @param {string} dialect */
   async #copy(dialect) {
     const text = this.told.written(dialect);
-    if (text === null) return this.say(`${this.titles[dialect]} has no numbers for just these weights: copy by name.`);
+    if (text === null) {
+      return this.say(word("{0} has no numbers for just these weights: copy by name.", this.titles[dialect]));
+    }
     try {
       await navigator.clipboard.writeText(text);
       this.copied(text);
     } catch {
-      this.say("The browser does not let this page copy: click a bar and press Ctrl+C.");
+      this.say(word("The browser does not let this page copy: click a bar and press Ctrl+C."));
     }
   }
 
   /** @param {string} text */
   copied(text) {
-    this.say(`Copied: ${text.slice(0, SHOWN)}`);
+    this.say(word("Copied: {0}", text.slice(0, SHOWN)));
   }
 
   async #paste() {
     try {
       this.told.paste(await navigator.clipboard.readText());
     } catch {
-      this.say("The browser does not let this page read the clipboard: click a bar and press Ctrl+V.");
+      this.say(word("The browser does not let this page read the clipboard: click a bar and press Ctrl+V."));
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * Translations of our nodes where the frontend has lost them: those of early and mid December 2025 and before (1.32 is
- * one) load their own words of a language after those of the packs, which are gone then. No elements.
+ * Translations of our nodes where the frontend has lost them: those of late 2025, 1.32 for one, load their own words of
+ * a language after those of the packs, and these are gone then. Newer ones need nothing of this. No elements.
  */
 
 /** @typedef {{name?: string, tooltip?: string}} Slot */
@@ -28,11 +28,12 @@ export function translateDefinitions(definitions, { nodeDefs = {}, nodeCategorie
     definition.description = words.description;
     definition.category = definition.category.split("/").map((/** @type {string} */ part) =>
       nodeCategories[part] ?? part).join("/");
-    for (const [name, [, options]] of Object.entries({ ...definition.input?.required, ...definition.input?.optional })) {
+    const inputs = { ...definition.input?.required, ...definition.input?.optional };
+    for (const [name, [, options]] of Object.entries(inputs)) {
       if (options) options.tooltip = words.inputs[name]?.tooltip ?? options.tooltip;
     }
-    definition.output_tooltips = definition.output_tooltips?.map((/** @type {string} */ tooltip, /** @type {number} */ at) =>
-      words.outputs[at]?.tooltip ?? tooltip);
+    const tooltips = /** @type {string[]} */ (definition.output_tooltips ?? []);
+    definition.output_tooltips = tooltips.map((tooltip, at) => words.outputs[at]?.tooltip ?? tooltip);
   }
   return Object.fromEntries(needed);
 }
