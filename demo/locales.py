@@ -20,6 +20,8 @@ LOCALES = PACK / "locales"
 SCRIPTS = PACK / "js"
 TRANSLATED = ("zh", "ja", "ru")
 FILES = ("nodeDefs", "main")
+# Templates are listed under the name of the pack's folder, which may be any of these.
+TEMPLATES = ("diffusion-soup", "diffusion_soup")
 
 Words = dict[str, Any]
 
@@ -73,7 +75,8 @@ def english(object_info: Mapping[str, Any]) -> dict[str, Words]:
     ours = {name: info for name, info in sorted(object_info.items()) if name.startswith("DSoup")}
     categories = sorted({part for info in ours.values() for part in info["category"].split("/")})
     return {"nodeDefs": {name: _node(info) for name, info in ours.items()},
-            "main": {"nodeCategories": {name: name for name in categories}}}
+            "main": {"nodeCategories": {name: name for name in categories},
+                     "templateWorkflows": {"category": dict.fromkeys(TEMPLATES, "Diffusion Soup")}}}
 
 
 def _node(info: Mapping[str, Any]) -> Words:

@@ -54,7 +54,16 @@ def test_values_are_offered(client, file):
 def test_picture_beside_it(file):
     with Image.open(file.with_suffix(".jpg")) as picture:
         assert picture.format == "JPEG" and min(picture.size) >= 256
+        assert max(picture.size) <= 3.1 * min(picture.size)  # a longer one is a thin line among the templates
         assert max(high - low for low, high in picture.getextrema()) > 100
+    assert file.with_suffix(".jpg").stat().st_size <= 150_000
+
+
+def test_offered_as_a_template(client, file):
+    assert file.stem in json.loads(client.get("/workflow_templates"))["diffusion_soup"]
+    served = f"/api/workflow_templates/diffusion_soup/{file.stem}"
+    assert client.get(f"{served}.jpg") == file.with_suffix(".jpg").read_bytes()
+    assert json.loads(client.get(f"{served}.json")) == load(file)
 
 
 def test_layout(file):
