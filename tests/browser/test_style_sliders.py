@@ -1,15 +1,12 @@
 """The sliders of Mix Styles in a real browser, in both renderings of nodes."""
 
 import json
-import os
 
 import pytest
 
-from .pages import CHROMIUM, GraphPage
+from .pages import GraphPage
 
 playwright = pytest.importorskip("playwright.sync_api")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 STYLES = ["style 1", "style 2", "style 3", "style 4"]
 MIX = {"styles": ["1", 3], "weights": "", "mode": "paper", "strength": 1.0, "normalise": True, "extrapolate": False}
@@ -22,12 +19,13 @@ PROMPT = {"1": {"class_type": "DSoupStudent", "inputs": {"file": "student.safete
 class Page(GraphPage):
     """One page with a graph in it."""
 
-    def load(self, weights="", **student):
+    def load(self, weights="", shown=(0, 0, 0, 0), **student):
         """The graph of these tests, as a saved workflow: student -> mix -> apply."""
         prompt = json.loads(json.dumps(PROMPT))
         prompt["1"]["inputs"].update(student)
         prompt["2"]["inputs"]["weights"] = weights
         self.show(prompt)
+        self.expect(STYLES, *shown)
 
     def sliders(self):
         """Name and shown weight of each."""
@@ -51,25 +49,13 @@ class Page(GraphPage):
         return self.page.locator(f".dsoup-style input[aria-label='{name}']")
 
 
-@pytest.fixture
-def page(rendering):
-    rendering.errors.clear()
-    rendering.load()
-    rendering.expect(STYLES)
-    yield rendering
-    assert rendering.errors == []
-
-
+@pytest.mark.newest
 def test_a_slider_for_each_style_where_the_text_says(page):
-    page.load("style 2 = 0.7\nstyle 4 = 0.25")
-    page.expect(STYLES, 0, 0.7, 0, 0.25)
+    page.load("style 2 = 0.7\nstyle 4 = 0.25", shown=(0, 0.7, 0, 0.25))
     height, needed = page.js("[node => node.size[1], node => node.computeSize()[1]].map(of => "
                              "of(app.graph.getNodeById(2)))")
     assert height >= needed, "the node grows with its sliders"
-    pictures = os.environ.get("SCREENSHOTS")
-    if pictures:
-        page.page.wait_for_timeout(1000)
-        page.page.screenshot(path=f"{pictures}/style_sliders_{'vue' if page.vue else 'litegraph'}.png")
+    page.picture("style_sliders")
 
 
 def test_a_long_name_stays_in_the_node(page):
@@ -81,6 +67,7 @@ def test_a_long_name_stays_in_the_node(page):
     assert 0.8 * of_node < width < of_node
 
 
+@pytest.mark.newest
 def test_dragging_writes_the_text_and_not_the_node_s_place(page):
     before = page.js("[...app.graph.getNodeById(2).pos]")
     box = page.slider("style 3").bounding_box()
@@ -102,6 +89,7 @@ def test_the_text_on_the_screen_follows(page):
     page.wait("[...document.querySelectorAll('textarea')].some(area => area.value === 'style 1 = 0.7')")
 
 
+@pytest.mark.newest
 def test_typing_moves_the_sliders(page):
     page.page.locator("textarea:not([placeholder='names'])").first.fill("style 1=0.5, style 3 = .25")
     page.expect(STYLES, 0.5, 0, 0.25, 0)
@@ -132,6 +120,7 @@ def test_extrapolation_widens_the_range(page):
     assert page.text() == "style 1 = -0.5"
 
 
+@pytest.mark.newest
 def test_the_sliders_are_not_saved(page):
     page.slider("style 1").fill("0.7")
     assert page.js("app.graph.getNodeById(2).serialize().widgets_values") == ["style 1 = 0.7", "paper", 1, True, False]
@@ -176,6 +165,7 @@ def test_styles_that_only_the_running_graph_knows(page):
     page.expect([])
 
 
+@pytest.mark.newest
 def test_undo(page):
     page.js("app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
     page.slider("style 2").fill("0.5")
@@ -187,11 +177,26 @@ def test_undo(page):
     page.expect(STYLES, 0, 0.5, 0, 0)
 
 
+@pytest.mark.newest
 def test_switching_the_rendering(page):
     for vue in (not page.vue, page.vue):
-        page.js("value => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)", vue)
-        page.page.wait_for_timeout(500)
+        page.render(vue)
         page.expect(STYLES)
         page.slider("style 1").fill("0.25")
         page.expect(STYLES, 0.25, 0, 0, 0)
         page.slider("style 1").fill("0")
+
+
+@pytest.mark.newest
+def test_at_200_percent(zoomed):
+    """A drag goes where the pointer is, and a slider has its whole room in the node."""
+    page = zoomed
+    page.look(2)
+    box = page.slider("style 3").bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.drag((box["x"] + 20, y), (box["x"] + box["width"] * 0.5, y), (box["x"] + box["width"] * 0.75, y))
+    name, _, weight = page.text().partition(" = ")
+    assert name == "style 3" and 0.73 <= float(weight) <= 0.77
+    assert page.js("[...document.querySelectorAll('.dsoup-style, .dsoup-style span')].every(part =>"
+                   " part.scrollHeight <= part.clientHeight + 1 && part.scrollWidth <= part.clientWidth)")
+    page.picture("style_sliders_200")
