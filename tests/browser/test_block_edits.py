@@ -309,7 +309,9 @@ def test_load_and_save_give_the_same(page):
     page.js("() => app.graph.clear()")
     page.open(saved)
     page.settle()
-    one, other = ({node["id"]: (node["widgets_values"], node["properties"], node["size"])
+    # Nodes 2.0 of the pinned frontend makes every node 30 px lower at each load, ComfyUI's own too.
+    sides = slice(1) if page.vue and page.pinned else slice(2)
+    one, other = ({node["id"]: (node["widgets_values"], node["properties"], node["size"][sides])
                    for node in json.loads(each)["nodes"] if node["type"] == "DSoupBlockWeights"}
                   for each in (saved, page.save()))
     assert one == other
