@@ -17,6 +17,7 @@ help:
 	@echo 'make test-engine  the tests of the engine alone, in seconds'
 	@echo 'make test-js      the unit tests of js/lib alone, by node, in a second'
 	@echo 'make test-slow    the slow tests'
+	@echo 'make screenshots  the pictures of the editors in docs, from a real ComfyUI'
 	@echo 'make bench        the figures in the benchmarks folder'
 	@echo 'make lint         ruff, mypy, and the types in js/ (make lint-js)'
 	@echo 'make .venv        only the virtual environment (PYTHON=python3, VENV=.venv, TORCH=torch==2.13.0)'
@@ -58,7 +59,10 @@ test-slow: comfyui browser
 demo: comfyui
 	@"$(PY)" -m demo.run $(if $(HEADLESS),--headless)
 
-bench: comfyui
+screenshots: comfyui browser
+	@"$(PY)" -m demo.screenshots
+
+bench: comfyui browser
 	"$(PY)" -m benchmarks
 
 lint: $(READY) lint-js
