@@ -9,7 +9,7 @@ PY    := $(VENV)/bin/python
 READY := $(VENV)/ready.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv test test-engine test-js test-slow demo bench lint clean comfyui browser
+.PHONY: help .venv test test-engine test-js test-slow demo screenshots bench lint lint-js clean comfyui browser
 
 help:
 	@echo 'make demo         a real ComfyUI with the pack, one soup cooked and one picture made (HEADLESS=1: then stop)'
@@ -17,8 +17,9 @@ help:
 	@echo 'make test-engine  the tests of the engine alone, in seconds'
 	@echo 'make test-js      the unit tests of js/lib alone, by node, in a second'
 	@echo 'make test-slow    the slow tests'
+	@echo 'make screenshots  the pictures of the editors in docs, from a real ComfyUI'
 	@echo 'make bench        the figures in the benchmarks folder'
-	@echo 'make lint         ruff and mypy'
+	@echo 'make lint         ruff, mypy, and the types in js/ (make lint-js)'
 	@echo 'make .venv        only the virtual environment (PYTHON=python3, VENV=.venv, TORCH=torch==2.13.0)'
 	@echo 'make clean        remove the virtual environment, ComfyUI and the caches'
 
@@ -58,13 +59,22 @@ test-slow: comfyui browser
 demo: comfyui
 	@"$(PY)" -m demo.run $(if $(HEADLESS),--headless)
 
-bench: comfyui
+screenshots: comfyui browser
+	@"$(PY)" -m demo.screenshots
+
+bench: comfyui browser
 	"$(PY)" -m benchmarks
 
-lint: $(READY)
+lint: $(READY) lint-js
 	"$(PY)" -m ruff check .
 	"$(PY)" -m mypy
 
+# The types in js/, by the TypeScript compiler; nothing else needs npm.
+lint-js:
+	@if command -v npm >/dev/null 2>&1; \
+	then npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error && npx tsc; \
+	else echo 'The types in js/ are not checked: there is no npm here. Fix: apt-get install npm.'; fi
+
 clean:
-	rm -rf "$(VENV)" .comfyui .comfyui-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(VENV)" .comfyui .comfyui-* node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,7 +22,8 @@ from diffusion_soup import SoupError, __version__
 from . import table
 from .measure import ROOT, BenchmarkError, load, machine, say
 
-NAMES = ("cook_memory", "memory", "recook", "fifty", "comfyui_first_step", "style_overhead", "panorama")
+NAMES = ("cook_memory", "memory", "recook", "fifty", "comfyui_first_step", "style_overhead", "panorama",
+         "editors")
 
 
 def main() -> None:

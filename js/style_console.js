@@ -2,7 +2,7 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { addStyle } from "./lib/elements.js";
-import { chain, looker } from "./lib/nodes.js";
+import { chain, kindOf, looker } from "./lib/nodes.js";
 import { CSS, StyleNames, StyleSliders } from "./lib/style_sliders.js";
 
 const WATCHED = ["DSoupStudent", "DSoupStyleSwap"];
@@ -30,7 +30,7 @@ app.registerExtension({
   nodeCreated(node) {
     if (node.comfyClass === "DSoupStyleMix") {
       sliders.set(node, new StyleSliders(node, () => app.canvas));
-    } else if (WATCHED.includes(node.comfyClass)) {
+    } else if (WATCHED.includes(kindOf(node))) {
       for (const widget of node.widgets ?? []) chain(widget, "callback", refreshSoon);
     } else {
       return;

@@ -391,6 +391,7 @@ export class BlockBars {
     const at = this.columns.findIndex((column) => column.name === name);
     const [back, on, less, more] = this.shape === "rows"
       ? ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"] : ["ArrowLeft", "ArrowRight", "ArrowDown", "ArrowUp"];
+    /** @type {Record<string, number>} */
     const ends = event.ctrlKey ? { Home: 0, End: this.columns.length - 1 } : {};
     const goal = { [back]: at - 1, [on]: at + 1, ...ends }[event.key];
     const step = event.shiftKey ? FINE : STEP;

@@ -38,6 +38,17 @@ ${BARS_CSS}${TOOLS_CSS}`;
 
 /** The editor of one Soup Block Weights node. */
 export class BlockEditor {
+  // What #build makes.
+  /** @type {BlockTools} */ tools;
+  /** @type {BlockBars} */ u;
+  /** @type {BlockBars} */ rows;
+  /** @type {BlockBars[]} */ bars;
+  /** @type {HTMLElement} */ element;
+  /** @type {HTMLElement} */ plot;
+  /** @type {HTMLElement} */ more;
+  /** @type {HTMLElement} */ point;
+  /** @type {HTMLButtonElement} */ scale;
+
   /**
    * @param {any} node
    * @param {any} canvas what gets wheel and middle button, as over any other part of the canvas

@@ -64,6 +64,13 @@ function group(label, options) {
  */
 
 export class BlockTools {
+  // What #buildCurve makes.
+  /** @type {HTMLSelectElement} */ kind;
+  /** @type {HTMLInputElement} */ from;
+  /** @type {HTMLInputElement} */ to;
+  /** @type {HTMLButtonElement} */ apply;
+  /** @type {HTMLFormElement} */ curve;
+
   /** @param {Told} told */
   constructor(told) {
     this.told = told;

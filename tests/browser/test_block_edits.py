@@ -156,23 +156,6 @@ def test_selecting_with_the_keyboard(page):
     assert page.js("app.graph.getNodeById(1).properties.selected") == "IN00 to OUT11"
 
 
-def test_a_stroke_is_quick(page):
-    """Milliseconds of script for each movement of the pointer, over a whole model."""
-    page.load(preset="Hill")
-    page.page.mouse.move(*page.at("IN00", 0.5))
-    page.page.mouse.down()
-    spent = sorted(page.js("""([x, y, end, top]) => Array.from({ length: 100 }, (_, at) => {
-        const moved = new PointerEvent('pointermove', { bubbles: true, buttons: 1, clientX: x + (end - x) * at / 99,
-            clientY: y + (top - y) * (at % 10) / 9 });
-        const begun = performance.now();
-        document.querySelector('.dsoup-bars.u').dispatchEvent(moved);
-        return performance.now() - begun; })""", [*page.at("IN00", 0.5), *page.at("OUT11", 0.9)]))
-    page.page.mouse.up()
-    assert len(set(page.as_the_engine().values())) > 5
-    print(f"{spent[50]:.1f} ms for a movement of the pointer, at most {spent[-1]:.1f} ms")
-    assert spent[50] < 50
-
-
 # -- text ----------------------------------------------------------------------------------------
 
 
@@ -309,7 +292,9 @@ def test_load_and_save_give_the_same(page):
     page.js("() => app.graph.clear()")
     page.open(saved)
     page.settle()
-    one, other = ({node["id"]: (node["widgets_values"], node["properties"], node["size"])
+    # Nodes 2.0 of the pinned frontend makes every node 30 px lower at each load, ComfyUI's own too.
+    sides = slice(1) if page.vue and page.pinned else slice(2)
+    one, other = ({node["id"]: (node["widgets_values"], node["properties"], node["size"][sides])
                    for node in json.loads(each)["nodes"] if node["type"] == "DSoupBlockWeights"}
                   for each in (saved, page.save()))
     assert one == other
