@@ -52,7 +52,7 @@ def run(data: Path, runs: int) -> dict[str, Any]:
                                      "%"))
     return {"measurements": measurements, "goals": goals,
             "notes": [f"Headless Chromium, {SIZE['width']} x {SIZE['height']} px, software rendering, at most 60 "
-                      "frames a second; each drag takes 3 s. Frames a second are the median of a drag, then of all drags."]}
+                      "frames a second. A drag takes 3 s; its figure is the median of its frames."]}
 
 
 @contextmanager

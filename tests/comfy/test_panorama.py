@@ -111,8 +111,9 @@ def test_lora_hooks(comfy, plain, way):
 
 
 @pytest.mark.parametrize("left, right", [
-    ("demo-base", "ember"), ("demo-base", "demo-base with a LoRA"), ("demo-base", "a soup"),
-    ("ember", "demo-base with a LoRA"), ("ember", "ember with a LoRA")])
+    ("demo-base", "ember"), ("demo-base", "a soup"), ("ember", "ember with a LoRA"),
+    pytest.param("demo-base", "demo-base with a LoRA", marks=pytest.mark.slow),
+    pytest.param("ember", "demo-base with a LoRA", marks=pytest.mark.slow)])
 def test_model_of_a_region(comfy, plain, left, right):
     """One that Panorama has or another, as it is loaded or with a LoRA; a ControlNet over all."""
     def model(graph, name):

@@ -166,7 +166,7 @@ def around(graph, shift=0, **settings):
     return graph.steps(panorama[0], prompts, panorama[3], **settings), base[2]
 
 
-@pytest.mark.parametrize("shift", (8, 64, 136))
+@pytest.mark.parametrize("shift", (8, pytest.param(64, marks=pytest.mark.slow), 136))
 def test_all_around_has_no_first_column(comfy, shift):
     """With all regions and a ControlNet's hint moved, the canvas is the same, moved."""
     graph = Scene()

@@ -12,7 +12,8 @@ from .panorama_graphs import SEEDS, SIDE, Prompts, Scene, assert_halves, close, 
 
 
 @pytest.mark.parametrize("sampler, scheduler", [("dpmpp_2m", "karras"), ("euler_ancestral", "normal"),
-                                                ("uni_pc", "simple"), ("heun", "exponential")])
+                                                ("uni_pc", "simple"),
+                                                pytest.param("heun", "exponential", marks=pytest.mark.slow)])
 def test_samplers(comfy, sampler, scheduler):
     """One region is the plain picture, and halves are theirs where a sampler draws no noise of its own."""
     graph = Scene()

@@ -35,7 +35,7 @@ def test_progress(client):
     assert max(later.time - event.time for event, later in zip(events, events[1:])) < 2, "no long silence"
 
 
-@pytest.mark.parametrize("at", (0, 10, 100, 500))
+@pytest.mark.parametrize("at", (0, *(pytest.param(at, marks=pytest.mark.slow) for at in (10, 100)), 500))
 def test_interrupt(client, at):
     """Stopped at about `at` of 1000 parts of the work, it ends within a second, and an earlier soup is unharmed."""
     before = soup_picture(client, "ember", "lagoon")

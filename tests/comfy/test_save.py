@@ -46,7 +46,8 @@ def test_same_picture_with_its_own_text_encoder(client):
     assert same(shown(client, graph), picture)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [dtype if dtype in ("auto", "float8_e4m3fn") else
+                                   pytest.param(dtype, marks=pytest.mark.slow) for dtype in DTYPES])
 def test_same_picture_after_a_block_was_recooked(client, dtype):
     graph = Graph()  # the same nodes, so that the second is a recook of the first
     graph.picture("ember", ("lagoon", 1.0, graph.blocks("OUT01=1")), dtype=dtype)

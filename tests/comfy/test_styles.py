@@ -318,9 +318,9 @@ def nothing_to_append(graph):
 
 
 CASES = (plain_file, too_few_names, missing_folder, unknown_style, no_weights, sdxl_style_on_sd15,
-         sdxl_style_on_an_sd15_prompt, style_of_another_student, style_of_another_student_on_a_prompt,
-         model_that_takes_no_styles, end_before_start, soup_of_two_students, student_beside_another_family,
-         styles_of_a_plain_soup, nothing_to_append)
+         pytest.param(sdxl_style_on_an_sd15_prompt, marks=pytest.mark.slow), style_of_another_student,
+         style_of_another_student_on_a_prompt, model_that_takes_no_styles, end_before_start, soup_of_two_students,
+         student_beside_another_family, styles_of_a_plain_soup, nothing_to_append)
 
 
 def applied_to(graph, student, style, **options):
