@@ -9,12 +9,12 @@ PY    := $(VENV)/bin/python
 READY := $(VENV)/ready.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv test test-engine test-js test-slow demo screenshots bench lint lint-js clean comfyui browser
+.PHONY: help .venv test test-comfy test-engine test-browser test-js test-slow demo screenshots bench lint lint-js clean comfyui browser
 
 help:
 	@echo 'make demo         a real ComfyUI with the pack, one soup cooked and one picture made (HEADLESS=1: then stop)'
 	@echo 'make test         every test but the slow ones, against a real ComfyUI'
-	@echo 'make test-engine  the tests of the engine alone, in seconds'
+	@echo 'make test-engine  the tests of the engine alone, in seconds; test-comfy and test-browser are the others'
 	@echo 'make test-js      the unit tests of js/lib alone, by node, in a second'
 	@echo 'make test-slow    the slow tests'
 	@echo 'make screenshots  the pictures of the editors in docs, from a real ComfyUI'
@@ -44,11 +44,20 @@ comfyui: $(READY)
 browser: $(READY)
 	@"$(PY)" -m demo.browser
 
-test: comfyui test-js
-	"$(PY)" -m pytest -m 'not slow'
+# Two at a time, because each of them keeps one core busy: the longest begins, and each reports when it is done.
+AT_ONCE := --jobs=2 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+test: comfyui browser
+	@$(MAKE) --no-print-directory $(AT_ONCE) test-comfy test-js test-engine test-browser
+
+test-comfy: comfyui
+	"$(PY)" -m pytest -m 'not slow' tests/comfy tests/gpu
 
 test-engine: $(READY)
 	"$(PY)" -m pytest -m 'not slow' tests/engine
+
+test-browser: comfyui browser
+	"$(PY)" -m pytest -m 'not slow' tests/browser
 
 test-js: browser
 	@"$(PY)" -m demo.browser tests/js/*.test.mjs
