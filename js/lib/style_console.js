@@ -88,14 +88,15 @@ export class StyleConsole {
     else if (shown === "mixes") mixes.show();
     this.tools.show({
       view, count: state.names.length, undo: state.past.length > 0, redo: state.future.length > 0,
-      normalise: state.normalise, normaliseFree: state.normaliseFree, mixes: this.saved,
+      mixes: this.saved, isOn: (name) => state.isOn(name), isFree: (name) => state.isFree(name),
     });
     this.tools.tell(state.trouble || off || this.#usual(), Boolean(state.trouble));
     this.#grow();
   }
 
   #usual() {
-    const { names, normalise, scaled, sum } = this.state;
+    const { names, scaled, sum } = this.state;
+    const normalise = this.state.isOn("normalise");
     if (!names.some((name) => this.state.of(name))) return normalise ? "No weights yet: raise one." : "No weights yet.";
     if (scaled) return `The weights sum to ${sum.toFixed(2)} and are scaled to 1.`;
     if (Math.abs(sum - 1) < 1e-6) return "";
@@ -144,7 +145,7 @@ export class StyleConsole {
       clear: () => state.clear(),
       undo: () => state.undo(),
       redo: () => state.redo(),
-      normalise: () => state.toggleNormalise(),
+      toggle: (name) => state.toggle(name),
       mixes: () => this.#toggleSaved(),
       left: () => this.#focus(),
     });

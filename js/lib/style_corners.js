@@ -1,6 +1,6 @@
 /** What fader and pad have in common: styles at their corners, and a point that pointer and keys move between them. */
 import { make } from "./elements.js";
-import { square, triangle } from "./style_shapes.js";
+import { dirichlet, square, triangle } from "./style_shapes.js";
 
 /** @typedef {import("./style_shapes.js").Shape} Shape */
 /** @typedef {import("./style_shapes.js").Point} Point */
@@ -27,6 +27,7 @@ export const CORNERS_CSS = `
 .dsoup-mix-corner output { flex: none; min-width: 22px; font-variant-numeric: tabular-nums; }
 .dsoup-mix-ends > .dsoup-mix-corner:not(:first-child) { flex-direction: row-reverse; }
 .dsoup-mix-ends > .dsoup-mix-corner:not(:first-child) output { text-align: right; }
+.dsoup-mix-corner small { margin-left: 5px; font-size: 10px; opacity: 0.7; }
 .dsoup-mix-field { position: relative; cursor: crosshair; touch-action: none; user-select: none; border-radius: 4px; }
 .dsoup-mix-field input {
   position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; pointer-events: none;
@@ -58,15 +59,17 @@ export class Corner {
     this.offered = "";
   }
 
-  /** @param {string[]} names @param {string} name @param {number} weight */
-  show(names, name, weight) {
+  /** @param {StyleState} state @param {string} name */
+  show(state, name) {
+    const { names } = state;
     if (this.offered !== names.join("\n")) {
       this.offered = names.join("\n");
       this.select.replaceChildren(...names.map((each) => make("option", { value: each }, each)));
     }
     this.select.value = name;
     this.select.title = name;
-    this.output.textContent = weight.toFixed(2);
+    const percent = state.percent(name);
+    this.output.replaceChildren(state.of(name).toFixed(2), ...(percent ? [make("small", {}, percent)] : []));
   }
 }
 
@@ -129,13 +132,8 @@ export class ShapePoint {
   }
 
   random() {
-    const { corners, inside } = this.shape;
-    const [least, most] = corners.length === 2 ? [inside([-9, 0])[0], inside([9, 0])[0]] : [0, 1];
-    let point = /** @type {Point} */ ([least + Math.random() * (most - least), Math.random()]);
-    // uniform in the triangle too: the half of the parallelogram that is outside is turned back inside
-    if (corners.length === 3) point = point[0] + point[1] > 1 ? [1 - point[0], 1 - point[1]] : point;
-    if (corners.length === 3) point = [point[0] + point[1] / 2, point[1]];
-    this.move(point, "");
+    const { length } = this.shape.corners;
+    this.move(length === 4 ? [Math.random(), Math.random()] : this.shape.point(dirichlet(length)), "");
   }
 
   focus() {

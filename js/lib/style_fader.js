@@ -56,7 +56,7 @@ export class StyleFader extends ShapePoint {
     const off = this.read(line(...this.range));
     const [least, most] = this.range;
     const left = (/** @type {number} */ t) => `${(100 * (t - least)) / (most - least)}%`;
-    this.ends.forEach((end, at) => end.show(state.names, this.names[at], state.of(this.names[at])));
+    this.ends.forEach((end, at) => end.show(state, this.names[at]));
     Object.assign(this.input, { min: least, max: most, value: this.point[0] });
     this.handle.style.left = left(this.point[0]);
     this.box.style.setProperty("--zero", left(0));

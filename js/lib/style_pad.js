@@ -5,7 +5,7 @@ import { square, triangle } from "./style_shapes.js";
 
 /** @typedef {import("./style_state.js").StyleState} StyleState */
 
-export const PAD_HEIGHT = 216;
+export const PAD_HEIGHT = 240;
 
 // Lines at quarters of each weight.
 const TRIANGLE_GRID = [1, 2, 3].map((k) => `M${2 - k / 2} ${k} H${2 + k / 2} M${2 - k / 2} ${k} L${4 - k} 4 `
@@ -35,6 +35,16 @@ export const PAD_CSS = `
     radial-gradient(farthest-side at 0 100%, ${colourOf(2)}, transparent),
     radial-gradient(farthest-side at 100% 100%, ${colourOf(3)}, transparent);
 }
+.dsoup-mix-surface > b { position: absolute; width: 20px; margin: 3px 5px; font-size: 9px; line-height: 10px; color: #000;
+  opacity: 0.75; pointer-events: none; }
+.dsoup-mix-surface > .a { left: 0; top: 0; }
+.dsoup-mix-surface > .b { right: 0; top: 0; text-align: right; }
+.dsoup-mix-surface > .c { left: 0; bottom: 0; }
+.dsoup-mix-surface > .d { right: 0; bottom: 0; text-align: right; }
+.dsoup-mix-pad.triangle .dsoup-mix-surface > .a { left: calc(50% - 15px); top: 9px; text-align: center; }
+.dsoup-mix-pad.triangle .dsoup-mix-surface > .b { left: 5px; top: auto; bottom: -1px; text-align: left; }
+.dsoup-mix-pad.triangle .dsoup-mix-surface > .c { left: auto; right: 5px; bottom: -1px; text-align: right; }
+.dsoup-mix-pad.triangle .dsoup-mix-surface > .d { display: none; }
 .dsoup-mix-surface svg { position: absolute; inset: 0; width: 100%; height: 100%; fill: none; stroke: #000;
   stroke-opacity: 0.28; pointer-events: none; }
 .dsoup-mix-surface svg path { vector-effect: non-scaling-stroke; stroke-width: 1px; }
@@ -47,7 +57,8 @@ export class StylePad extends ShapePoint {
     super(state, "pad");
     this.corners = [0, 1, 2, 3].map((at) => new Corner(at, (name) => this.state.choose(this.shape, at, name)));
     const colours = make("div", { className: "dsoup-mix-colours" });
-    this.box = make("div", { className: "dsoup-mix-surface" }, colours, this.handle);
+    const letters = [..."ABCD"].map((letter) => make("b", { className: letter.toLowerCase(), ariaHidden: "true" }, letter));
+    this.box = make("div", { className: "dsoup-mix-surface" }, colours, ...letters, this.handle);
     this.field.append(make("div", { className: "dsoup-mix-room" }, this.box));
     this.input.setAttribute("aria-label", "Pad of styles");
     this.input.setAttribute("aria-roledescription", "two-dimensional slider");
@@ -63,7 +74,7 @@ export class StylePad extends ShapePoint {
   show(ofFour) {
     const off = this.read(ofFour ? square : triangle);
     this.#lay();
-    this.names.forEach((name, at) => this.corners[at].show(this.state.names, name, this.state.of(name)));
+    this.names.forEach((name, at) => this.corners[at].show(this.state, name));
     this.handle.style.left = `${100 * this.point[0]}%`;
     this.handle.style.top = `${100 * this.point[1]}%`;
     this.input.value = String(this.point[0]);

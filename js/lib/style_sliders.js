@@ -99,7 +99,7 @@ export class StyleSliders {
     const { state } = this;
     if (state.names.join("\n") !== this.names.join("\n")) this.#lay(state.names);
     const [min, max] = state.range;
-    const { locked, scaled, sum } = state;
+    const { locked } = state;
     const share = (/** @type {number} */ value) =>
       `${(100 * (Math.min(Math.max(value, min), max) - min)) / (max - min)}%`;
     for (const [name, { element, input, output, percent, lock }] of this.rows) {
@@ -108,7 +108,7 @@ export class StyleSliders {
       Object.assign(input, { min, max, value: weight });
       input.setAttribute("aria-disabled", String(held)); // not `disabled`: it keeps the focus
       output.textContent = weight.toFixed(2);
-      percent.textContent = scaled && weight ? `${Math.round((100 * weight) / sum)}%` : "";
+      percent.textContent = state.percent(name);
       input.setAttribute("aria-valuetext", [output.textContent, percent.textContent].filter(Boolean).join(", "));
       element.classList.toggle("zero", weight === 0);
       element.style.setProperty("--from", share(Math.min(weight, 0)));

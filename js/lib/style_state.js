@@ -10,12 +10,14 @@ import { readWeights, troubleOf, writeWeights } from "./style_text.js";
 
 /** @typedef {import("./style_shapes.js").Shape} Shape */
 /** @typedef {import("./style_shapes.js").Point} Point */
-/** @typedef {{weights: string, normalise: unknown, corners: unknown}} Snapshot */
+/** @typedef {"normalise" | "extrapolate"} Switch */
+/** @typedef {{weights: string, normalise: unknown, extrapolate: unknown, corners: unknown}} Snapshot */
 /** @typedef {{point: Point, off: string}} Place `off`: why the weights are not just this point, "" where they are */
 
 const MOST_UNDO = 200;
 const TOGETHER = 1000; // milliseconds between steps of the keyboard that are undone as one
 const CORNERS = 4;
+const SWITCHES = /** @type {const} */ (["normalise", "extrapolate"]);
 const FEW = 3; // styles in a sparse mix, at most
 
 export class StyleState {
@@ -47,20 +49,20 @@ export class StyleState {
     return String(widgetOf(this.node, "weights")?.value ?? "");
   }
 
-  /** Undefined where it comes through a link. */
-  get normalise() {
-    const value = valueOf(this.node, "normalise");
+  /** @param {Switch} name @returns {boolean | undefined} undefined where it comes through a link */
+  isOn(name) {
+    const value = valueOf(this.node, name);
     return value === undefined ? undefined : value === true;
   }
 
-  /** Whether the widget may be written: nothing is sent to it through a link. */
-  get normaliseFree() {
-    return inputOf(this.node, "normalise")?.link == null;
+  /** Whether a widget may be written: nothing is sent to it through a link. @param {Switch} name */
+  isFree(name) {
+    return widgetOf(this.node, name) !== undefined && inputOf(this.node, name)?.link == null;
   }
 
   /** @returns {[number, number]} */
   get range() {
-    return valueOf(this.node, "extrapolate") === true ? [-1, 2] : [0, 1];
+    return this.isOn("extrapolate") ? [-1, 2] : [0, 1];
   }
 
   get sum() {
@@ -69,13 +71,18 @@ export class StyleState {
 
   /** Whether the weights are scaled when they are used, and so are not what they seem. */
   get scaled() {
-    return this.normalise === true && Math.abs(this.sum) > 1e-9 && Math.abs(this.sum - 1) > 1e-6;
+    return this.isOn("normalise") && Math.abs(this.sum) > 1e-9 && Math.abs(this.sum - 1) > 1e-6;
+  }
+
+  /** The share of the mix that a weight becomes; "" where it is just the weight. @param {string} name */
+  percent(name) {
+    return this.scaled && this.of(name) ? `${Math.round((100 * this.of(name)) / this.sum)}%` : "";
   }
 
   get trouble() {
-    const value = valueOf(this.node, "extrapolate");
-    const extrapolate = value === undefined ? undefined : value === true;
-    return troubleOf(this.text, this.names, { normalise: this.normalise, extrapolate });
+    return troubleOf(this.text, this.names, {
+      normalise: this.isOn("normalise"), extrapolate: this.isOn("extrapolate"),
+    });
   }
 
   /** @param {string} name */
@@ -126,7 +133,7 @@ export class StyleState {
     const beside = this.names.find((name) => this.of(name) && !corners.includes(name) && !this.locked.includes(name));
     if (beside) return { point, off: `${beside} ${this.of(beside).toFixed(2)} is not on this ${what}.` };
     if (away) return { point, off: `The weights lie beside this ${what}; here is the nearest point.` };
-    const unscaled = this.normalise === false && Math.abs(this.sum - 1) > 0.001;
+    const unscaled = this.isOn("normalise") === false && Math.abs(this.sum - 1) > 0.001;
     return { point, off: unscaled ? `The weights sum to ${this.sum.toFixed(2)}; on this ${what} they sum to 1.` : "" };
   }
 
@@ -193,8 +200,9 @@ export class StyleState {
     this.set(new Map(this.names.map((name) => [name, mix.get(name) ?? 0])));
   }
 
-  toggleNormalise() {
-    if (this.normaliseFree) this.#write({ normalise: !widgetOf(this.node, "normalise").value });
+  /** @param {Switch} name */
+  toggle(name) {
+    if (this.isFree(name)) this.#write({ [name]: !widgetOf(this.node, name).value });
   }
 
   /**
@@ -260,18 +268,18 @@ export class StyleState {
 
   /** @returns {Snapshot} */
   #snapshot() {
-    return { weights: this.text, normalise: widgetOf(this.node, "normalise")?.value,
-      corners: this.node.properties?.corners };
+    const [normalise, extrapolate] = SWITCHES.map((name) => widgetOf(this.node, name)?.value);
+    return { weights: this.text, normalise, extrapolate, corners: this.node.properties?.corners };
   }
 
   /** @param {Partial<Snapshot>} values */
   #put(values) {
     this.writing = true;
     if (values.corners !== undefined) (this.node.properties ??= {}).corners = values.corners;
-    for (const name of /** @type {const} */ (["weights", "normalise"])) {
+    for (const name of /** @type {const} */ (["weights", ...SWITCHES])) {
       const widget = widgetOf(this.node, name);
       if (!widget || values[name] === undefined || widget.value === values[name]) continue;
-      if (name === "normalise" && !this.normaliseFree) continue;
+      if (name !== "weights" && !this.isFree(name)) continue;
       widget.value = values[name];
       widget.callback?.(widget.value); // Nodes 2.0 shows what comes through here
     }

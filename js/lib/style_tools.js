@@ -14,12 +14,14 @@ const ICONS = {
   undo: "M6 2.5 L2.5 6 L6 9.5 M2.5 6 H10 a3.7 3.7 0 0 1 0 7.4 H6",
   redo: "M10 2.5 L13.5 6 L10 9.5 M13.5 6 H6 a3.7 3.7 0 0 0 0 7.4 H10",
   normalise: "M2 6.3 H7.5 M2 9.7 H7.5 M10 5 L12.5 3 V13",
+  extrapolate: "M4.5 2.5 V7.5 M2 5 H7 M9 11.5 H14 M12.5 3 L3.5 13",
   mixes: "M4 2.5 H12 V13.5 L8 10.3 L4 13.5 Z",
 };
 
 /** The views, and how many styles each needs. */
 export const VIEWS = /** @type {const} */ ({ sliders: 1, fader: 2, triangle: 3, square: 4 });
 /** @typedef {keyof typeof VIEWS} View */
+/** @typedef {import("./style_state.js").Switch} Switch */
 
 /** @type {Record<View, string>} */
 const TITLES = {
@@ -27,11 +29,17 @@ const TITLES = {
   square: "Pad: between four styles",
 };
 
+/** What is said of a switch: where it is on, off. @type {Record<Switch, [string, string]>} */
+const SWITCHES = {
+  normalise: ["Normalise is on: the weights are scaled to sum to 1", "Normalise is off: the weights count as they are"],
+  extrapolate: ["Extrapolate is on: sliders and fader go from −1 to 2", "Extrapolate is off: weights are 0 or more"],
+};
+
 export const TOOLS_CSS = `
 .dsoup-console .dsoup-tools { gap: 2px; justify-content: space-between; }
 .dsoup-console .dsoup-tools > span { display: flex; flex: none; gap: 2px; }
 .dsoup-console .dsoup-tools > span > button { flex: none; width: 24px; padding: 0; }
-@container (max-width: 295px) {
+@container (max-width: 325px) {
   .dsoup-console .dsoup-tools > span, .dsoup-console .dsoup-tools { gap: 1px; }
   .dsoup-console .dsoup-tools > span > button { width: 20px; }
   .dsoup-console .dsoup-tools > span > button svg { margin: 4px auto; }
@@ -46,7 +54,7 @@ export const TOOLS_CSS = `
  * @property {() => void} clear
  * @property {() => void} undo
  * @property {() => void} redo
- * @property {() => void} normalise
+ * @property {(name: Switch) => void} toggle
  * @property {() => void} mixes
  * @property {() => void} left the pointer is done with a tool
  */
@@ -56,8 +64,8 @@ export const TOOLS_CSS = `
  * @property {number} count of styles
  * @property {boolean} undo
  * @property {boolean} redo
- * @property {boolean | undefined} normalise undefined: through a link
- * @property {boolean} normaliseFree
+ * @property {(name: Switch) => boolean | undefined} isOn undefined: it comes through a link
+ * @property {(name: Switch) => boolean} isFree
  * @property {boolean} mixes whether they are open
  */
 
@@ -76,11 +84,13 @@ export class StyleTools {
     this.clear = button(ICONS.clear, "Clear all weights", told.clear);
     this.undo = button(ICONS.undo, "Undo (Ctrl+Z)", told.undo);
     this.redo = button(ICONS.redo, "Redo (Ctrl+Shift+Z)", told.redo);
-    this.normalise = button(ICONS.normalise, "Normalise", told.normalise);
+    const switches = /** @type {Switch[]} */ (Object.keys(SWITCHES));
+    this.switches = new Map(switches.map((name) => [name, button(ICONS[name], name[0].toUpperCase() + name.slice(1), () =>
+      told.toggle(name))]));
     this.mixes = button(ICONS.mixes, "Saved mixes", told.mixes);
     const group = (/** @type {Node[]} */ ...buttons) => make("span", {}, ...buttons);
     this.row = make("div", { className: "dsoup-tools" }, group(...this.views.values()),
-      group(this.random, this.even, this.clear), group(this.undo, this.redo), group(this.normalise, this.mixes));
+      group(this.random, this.even, this.clear), group(this.undo, this.redo), group(...this.switches.values()), group(this.mixes));
     this.row.setAttribute("role", "toolbar");
     this.row.setAttribute("aria-label", "Tools of the mix");
     this.status = make("div", { className: "dsoup-say" });
@@ -89,7 +99,7 @@ export class StyleTools {
   }
 
   /** @param {Shown} shown */
-  show({ view, count, undo, redo, normalise, normaliseFree, mixes }) {
+  show({ view, count, undo, redo, isOn, isFree, mixes }) {
     for (const [each, made] of this.views) {
       made.hidden = count < VIEWS[each];
       made.setAttribute("aria-pressed", String(each === view && !mixes));
@@ -100,10 +110,11 @@ export class StyleTools {
     this.even.title = view === "sliders" ? "Even mix of all styles" : "To the middle";
     this.undo.disabled = !undo;
     this.redo.disabled = !redo;
-    this.normalise.disabled = !normaliseFree;
-    this.normalise.title = !normaliseFree ? "Normalise comes through a link" : normalise
-      ? "Normalise is on: the weights are scaled to sum to 1" : "Normalise is off: the weights count as they are";
-    this.normalise.setAttribute("aria-pressed", String(normalise === true));
+    for (const [name, made] of this.switches) {
+      made.disabled = !isFree(name);
+      made.title = isFree(name) ? SWITCHES[name][isOn(name) ? 0 : 1] : `${made.ariaLabel} comes through a link`;
+      made.setAttribute("aria-pressed", String(isOn(name) === true));
+    }
     this.mixes.setAttribute("aria-pressed", String(mixes));
     this.mixes.setAttribute("aria-expanded", String(mixes));
   }
