@@ -72,7 +72,8 @@ export class StyleConsole {
   /** @returns {View} */
   get view() {
     const { view } = this.node.properties ?? {};
-    return Object.hasOwn(VIEWS, view) && this.state.names.length >= VIEWS[/** @type {View} */ (view)] ? view : "sliders";
+    const needed = Object.hasOwn(VIEWS, view) ? VIEWS[/** @type {View} */ (view)] : Infinity;
+    return this.state.names.length >= needed ? view : "sliders";
   }
 
   // -- showing -----------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ export const CORNERS_CSS = `
 .dsoup-console { --dsoup-a: #e69f00; --dsoup-b: #56b4e9; --dsoup-c: #1fb58a; --dsoup-d: #d68ab5; }
 .dsoup-mix-ends { display: flex; flex: none; gap: 8px; justify-content: space-between; height: 22px; }
 .dsoup-mix-ends.one { justify-content: center; }
-.dsoup-mix-corner { display: flex; flex: 0 1 auto; align-items: center; gap: 4px; min-width: 0; max-width: calc(50% - 4px); }
+.dsoup-mix-corner { display: flex; flex: 0 1 auto; align-items: center; gap: 4px; min-width: 0;
+  max-width: calc(50% - 4px); }
 .dsoup-mix-corner b {
   flex: none; width: 15px; height: 15px; border-radius: 50%; font-size: 10px; line-height: 15px; text-align: center;
   color: #111; background: var(--dsoup-colour);
@@ -32,13 +33,15 @@ export const CORNERS_CSS = `
 .dsoup-mix-field input {
   position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; pointer-events: none;
 }
-.dsoup-mix-field:has(input:focus-visible) { outline: 2px solid var(--p-primary-color, #5b8dd6); outline-offset: -1px; }
+.dsoup-mix-field:has(input:focus-visible) { outline: 2px solid var(--p-primary-color, #5b8dd6);
+  outline-offset: -1px; }
 .dsoup-mix-knob {
   position: absolute; box-sizing: border-box; cursor: grab; border: 2px solid #111; background: #fff;
   box-shadow: 0 0 0 1.5px #fff, 0 1px 4px rgb(0 0 0 / 0.6); transform: translate(-50%, -50%);
 }
 .dsoup-mix-knob:active { cursor: grabbing; }
-.dsoup-mix-knob.hollow { background: transparent; border: 2px dashed #fff; box-shadow: 0 0 0 1.5px #111; opacity: 0.85; }
+.dsoup-mix-knob.hollow { background: transparent; border: 2px dashed #fff; box-shadow: 0 0 0 1.5px #111;
+  opacity: 0.85; }
 `;
 
 /** The colour of a corner. @param {number} at */
@@ -148,7 +151,8 @@ export class ShapePoint {
     const box = this.box.getBoundingClientRect(); // as on the screen, whatever the zoom
     const held = event.target === this.handle;
     const [width, height] = [box.width, box.height || 1];
-    let [x, y] = held ? this.point : this.pointAt((event.clientX - box.left) / width, (event.clientY - box.top) / height);
+    let [x, y] = held ? this.point
+      : this.pointAt((event.clientX - box.left) / width, (event.clientY - box.top) / height);
     let [lastX, lastY] = [event.clientX, event.clientY];
     if (!held || this.stroke === "") this.stroke = this.state.newStroke();
     const stroke = held ? this.state.newStroke() : this.stroke;

@@ -23,10 +23,12 @@ export const FADER_CSS = `
 }
 .dsoup-mix-rail { isolation: isolate; }
 .dsoup-mix-rail i {
-  position: absolute; top: calc(50% + 4px); width: 1px; height: 5px; background: var(--input-text, #ddd); opacity: 0.4;
+  position: absolute; top: calc(50% + 4px); width: 1px; height: 5px; opacity: 0.4;
+  background: var(--input-text, #ddd);
 }
 .dsoup-mix-rail i.half { height: 8px; opacity: 0.7; }
-.dsoup-mix-fader .dsoup-mix-knob { top: calc(50% - 3px); width: 13px; height: 24px; border-radius: 5px; cursor: ew-resize; }
+.dsoup-mix-fader .dsoup-mix-knob { top: calc(50% - 3px); width: 13px; height: 24px; border-radius: 5px;
+  cursor: ew-resize; }
 `;
 
 const TICKS = 8;

@@ -26,7 +26,8 @@ export const LIST_CSS = `
 .dsoup-mix-rows p { margin: 8px 4px; opacity: 0.7; }
 .dsoup-mix-rows p.wrong { opacity: 1; color: #f2b04a; user-select: text; }
 .dsoup-mix { display: flex; flex: none; gap: 2px; height: 22px; }
-.dsoup-mix > button:first-child { display: flex; flex: 1; gap: 8px; align-items: baseline; min-width: 0; text-align: left; }
+.dsoup-mix > button:first-child { display: flex; flex: 1; gap: 8px; align-items: baseline; min-width: 0;
+  text-align: left; }
 .dsoup-mix b { flex: 0 1 auto; font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .dsoup-mix small { flex: 1 1 0; min-width: 30%; font-size: 10px; opacity: 0.7; text-align: right; overflow: hidden;
   text-overflow: ellipsis; white-space: nowrap; }
@@ -129,9 +130,11 @@ export class MixList {
   /** @param {Mix} mix */
   #row(mix) {
     const missing = this.#missing(mix);
-    const told = missing.length ? `Not here: ${missing.join(", ")}` : [...mix.weights].map((each) => each.join(" = ")).join("\n");
+    const weights = [...mix.weights].map((each) => each.join(" = ")).join("\n");
+    const told = missing.length ? `Not here: ${missing.join(", ")}` : weights;
+    const short = missing.length ? `${missing.length} not here` : summary(mix.weights, " · ");
     const apply = make("button", { type: "button", title: `${mix.name}\n${told}` },
-      make("b", {}, mix.name), make("small", {}, missing.length ? `${missing.length} not here` : summary(mix.weights, " · ")));
+      make("b", {}, mix.name), make("small", {}, short));
     apply.addEventListener("click", () => this.#apply(mix));
     this.rows.set(apply, mix);
     return make("div", { className: "dsoup-mix" }, apply,

@@ -26,7 +26,8 @@ export const PAD_CSS = `
 .dsoup-mix-pad.triangle .dsoup-mix-colours {
   clip-path: polygon(50% 0, 100% 100%, 0 100%);
   background-image: linear-gradient(180deg, ${colourOf(0)}, transparent),
-    linear-gradient(60deg, ${colourOf(1)}, transparent 66.67%), linear-gradient(-60deg, ${colourOf(2)}, transparent 66.67%);
+    linear-gradient(60deg, ${colourOf(1)}, transparent 66.67%),
+    linear-gradient(-60deg, ${colourOf(2)}, transparent 66.67%);
 }
 .dsoup-mix-pad.square .dsoup-mix-colours {
   border-radius: 3px;
@@ -35,7 +36,8 @@ export const PAD_CSS = `
     radial-gradient(farthest-side at 0 100%, ${colourOf(2)}, transparent),
     radial-gradient(farthest-side at 100% 100%, ${colourOf(3)}, transparent);
 }
-.dsoup-mix-surface > b { position: absolute; width: 20px; margin: 3px 5px; font-size: 9px; line-height: 10px; color: #000;
+.dsoup-mix-surface > b { position: absolute; width: 20px; margin: 3px 5px; font-size: 9px; line-height: 10px;
+  color: #000;
   opacity: 0.75; pointer-events: none; }
 .dsoup-mix-surface > .a { left: 0; top: 0; }
 .dsoup-mix-surface > .b { right: 0; top: 0; text-align: right; }
@@ -57,7 +59,8 @@ export class StylePad extends ShapePoint {
     super(state, "pad");
     this.corners = [0, 1, 2, 3].map((at) => new Corner(at, (name) => this.state.choose(this.shape, at, name)));
     const colours = make("div", { className: "dsoup-mix-colours" });
-    const letters = [..."ABCD"].map((letter) => make("b", { className: letter.toLowerCase(), ariaHidden: "true" }, letter));
+    const letters = [..."ABCD"].map((letter) =>
+      make("b", { className: letter.toLowerCase(), ariaHidden: "true" }, letter));
     this.box = make("div", { className: "dsoup-mix-surface" }, colours, ...letters, this.handle);
     this.field.append(make("div", { className: "dsoup-mix-room" }, this.box));
     this.input.setAttribute("aria-label", "Pad of styles");

@@ -40,7 +40,8 @@ export const SLIDERS_CSS = `
 .dsoup-style input::-webkit-slider-thumb { -webkit-appearance: none; width: 2px; height: 100%; }
 .dsoup-style input::-moz-range-thumb { width: 2px; height: 100%; border: 0; }
 .dsoup-style input[aria-disabled=true] { cursor: not-allowed; }
-.dsoup-style .dsoup-lock { z-index: 1; flex: none; width: 16px; height: 18px; padding: 0; background: none; opacity: 0; }
+.dsoup-style .dsoup-lock { z-index: 1; flex: none; width: 16px; height: 18px; padding: 0; background: none;
+  opacity: 0; }
 .dsoup-style:hover .dsoup-lock, .dsoup-style:focus-within .dsoup-lock { opacity: 0.45; }
 .dsoup-style .dsoup-lock:hover, .dsoup-style .dsoup-lock:focus-visible { opacity: 1; }
 .dsoup-style .dsoup-lock[aria-pressed=true] { opacity: 0.9; background: none; }

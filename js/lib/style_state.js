@@ -96,7 +96,7 @@ export class StyleState {
     return Array.isArray(locked) ? this.names.filter((name) => locked.includes(name)) : [];
   }
 
-  /** The styles at the corners of the shapes, the first two at the ends of the fader: those chosen, else the heaviest. */
+  /** The styles at the corners, the first two at the ends of the fader too: those chosen, else the heaviest. */
   get corners() {
     const { corners } = this.node.properties ?? {};
     const chosen = (Array.isArray(corners) ? corners : []).filter((name, at, all) =>

@@ -85,12 +85,13 @@ export class StyleTools {
     this.undo = button(ICONS.undo, "Undo (Ctrl+Z)", told.undo);
     this.redo = button(ICONS.redo, "Redo (Ctrl+Shift+Z)", told.redo);
     const switches = /** @type {Switch[]} */ (Object.keys(SWITCHES));
-    this.switches = new Map(switches.map((name) => [name, button(ICONS[name], name[0].toUpperCase() + name.slice(1), () =>
-      told.toggle(name))]));
+    this.switches = new Map(switches.map((name) =>
+      [name, button(ICONS[name], name[0].toUpperCase() + name.slice(1), () => told.toggle(name))]));
     this.mixes = button(ICONS.mixes, "Saved mixes", told.mixes);
     const group = (/** @type {Node[]} */ ...buttons) => make("span", {}, ...buttons);
     this.row = make("div", { className: "dsoup-tools" }, group(...this.views.values()),
-      group(this.random, this.even, this.clear), group(this.undo, this.redo), group(...this.switches.values()), group(this.mixes));
+      group(this.random, this.even, this.clear), group(this.undo, this.redo), group(...this.switches.values()),
+      group(this.mixes));
     this.row.setAttribute("role", "toolbar");
     this.row.setAttribute("aria-label", "Tools of the mix");
     this.status = make("div", { className: "dsoup-say" });

@@ -49,8 +49,8 @@ class Page(GraphPage):
         prompt["1"]["inputs"].update(file=f"{file}.safetensors", names="\n".join(names))
         prompt["2"]["inputs"].update(widgets, weights=weights)
         self.show(prompt)
-        self.wait("() => document.querySelectorAll('.dsoup-style').length > 1 && document.querySelector('.dsoup-console')"
-                  ".getBoundingClientRect().height > 50")
+        self.wait("() => document.querySelectorAll('.dsoup-style').length > 1"
+                  " && document.querySelector('.dsoup-console').getBoundingClientRect().height > 50")
         self.settle()
         if view != "sliders":
             self.view(view)
@@ -145,13 +145,14 @@ def test_views_change_nothing_and_sizes_come_back(page):
 def test_load_and_save_give_the_same(page):
     for view in ("square", "fader", "sliders"):
         page.load("ink = 0.5\nphoto = 0.5", view)
-        workflow, prompt = page.js("app.graph.serialize()"), page.prompt()
-        page.js("async workflow => { app.graph.clear(); await app.loadGraphData(workflow); }", workflow)
+        workflow, prompt = page.js("JSON.stringify(app.graph.serialize())"), page.prompt()
+        page.js("async text => { app.graph.clear(); await app.loadGraphData(JSON.parse(text)); }", workflow)
         page.settle()
         page.settle()
-        again = page.js("app.graph.serialize()")
-        one, other = (next((node["widgets_values"], node["properties"], node["size"]) for node in each["nodes"]
-                           if node["type"] == "DSoupStyleMix") for each in (workflow, again))
+        again = page.js("JSON.stringify(app.graph.serialize())")
+        one, other = (next((node["widgets_values"], node["properties"], node["size"])
+                           for node in json.loads(each)["nodes"] if node["type"] == "DSoupStyleMix")
+                      for each in (workflow, again))
         assert one == other
         assert one[0] == ["ink = 0.5\nphoto = 0.5", "paper", 1, True, False]
         assert page.prompt() == prompt
@@ -390,8 +391,9 @@ def test_what_weights_come_to(page):
     assert page.tool("Normalise").get_attribute("aria-pressed") == "false"
     page.set("normalise", True, 2)
     assert page.js(percents) == ["58%", "", "", "42%"]
-    page.js("""() => { const yes = LiteGraph.createNode('PrimitiveBoolean'); app.graph.add(yes); const node = %s;
-        yes.connect(0, node, node.inputs.findIndex(input => input.name === 'normalise')); }""" % NODE)
+    page.js("""() => { const yes = LiteGraph.createNode('PrimitiveBoolean'); app.graph.add(yes);
+        const node = app.graph.getNodeById(2);
+        yes.connect(0, node, node.inputs.findIndex(input => input.name === 'normalise')); }""")
     page.settle()
     page.settle()
     assert page.tool("Normalise").is_disabled() and page.js(percents) == [""] * 4
@@ -590,7 +592,8 @@ def test_without_the_route_there_is_the_text(page):
         Promise.all(['style_console', 'style_names', 'style_mixes'].map(name => import(`${lib}/${name}.js`))).then((
             [{ StyleConsole }, { StyleNames }, { MixStore }]) => {
             const node = LiteGraph.createNode('DSoupStyleMix');
-            window.alone = new StyleConsole(node, () => app.canvas, new StyleNames(() => Promise.reject()), new MixStore({}));
+            const names = new StyleNames(() => Promise.reject());
+            window.alone = new StyleConsole(node, () => app.canvas, names, new MixStore({}));
             return window.alone.refresh().then(() => { window.done = true; }); }); }""")
     page.wait("() => window.done")
     assert page.js("[alone.widget.hidden, alone.state.names.length]") == [True, 0]
