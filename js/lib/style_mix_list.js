@@ -26,7 +26,7 @@ export const LIST_CSS = `
 .dsoup-mix-rows p { margin: 8px 4px; opacity: 0.7; }
 .dsoup-mix-rows p.wrong { opacity: 1; color: #f2b04a; user-select: text; }
 .dsoup-mix { display: flex; flex: none; gap: 2px; height: 22px; }
-.dsoup-mix > button:first-child { display: flex; flex: 1; gap: 8px; align-items: baseline; min-width: 0;
+.dsoup-mix > button:first-child { display: flex; flex: 1; gap: 8px; align-items: center; min-width: 0;
   text-align: left; }
 .dsoup-mix b { flex: 0 1 auto; font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .dsoup-mix small { flex: 1 1 0; min-width: 30%; font-size: 10px; opacity: 0.7; text-align: right; overflow: hidden;

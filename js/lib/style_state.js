@@ -101,7 +101,8 @@ export class StyleState {
     const { corners } = this.node.properties ?? {};
     const chosen = (Array.isArray(corners) ? corners : []).filter((name, at, all) =>
       this.names.includes(name) && all.indexOf(name) === at);
-    const others = this.names.filter((name) => !chosen.includes(name)).sort((a, b) => this.of(b) - this.of(a));
+    const heavy = (/** @type {string} */ name) => Math.abs(this.of(name));
+    const others = this.names.filter((name) => !chosen.includes(name)).sort((a, b) => heavy(b) - heavy(a));
     return [...chosen, ...others].slice(0, CORNERS);
   }
 

@@ -109,7 +109,6 @@ class Page(GraphPage):
 def page(rendering, server):
     (server.base / MIXES).unlink(missing_ok=True)
     rendering.errors.clear()
-    rendering.load()
     yield rendering
     assert rendering.errors == []
 
@@ -123,6 +122,7 @@ def hundredths(weights):
 
 def test_as_many_views_as_there_are_styles_for(page):
     shown = "[...document.querySelectorAll('.dsoup-tools > span:first-child > button')].filter(b => !b.hidden).length"
+    page.load()
     assert page.js(shown) == 4
     page.load(file="trio", names=NAMES[:3])
     assert page.js(shown) == 3
@@ -311,10 +311,15 @@ def test_a_mix_beside_the_square(page):
     assert hundredths(page.weights()) == 100 and set(page.weights()) == set(NAMES) and not page.hollow()
 
 
-@pytest.mark.parametrize("scale, zoom", [(0.6, 1), (1.7, 1), (0.8, 2)])
-def test_zoom(page, scale, zoom):
+def test_zoom(page):
     """The canvas smaller and larger; and the page at 200 %."""
     page.load("", "triangle")
+    for scale, zoom in [(0.6, 1), (1.7, 1), (0.8, 2)]:
+        page.set("weights", "", 2)
+        _drag_at(page, scale, zoom)
+
+
+def _drag_at(page, scale, zoom):
     page.js("([scale, zoom]) => { document.body.style.zoom = zoom; app.canvas.ds.scale = scale;"
             " app.canvas.ds.offset = [-440, -20]; app.canvas.setDirty(true, true); }", [scale, zoom])
     page.page.wait_for_timeout(700)
@@ -399,24 +404,24 @@ def test_what_weights_come_to(page):
     assert page.tool("Normalise").is_disabled() and page.js(percents) == [""] * 4
 
 
-@pytest.mark.parametrize("text", ["ink = 0.5\nghost = 1", "ink = 1, ink = 2", "ink = -1\noil = 2", "ink", "1 2 3 4 5",
-                                  "ink = x", "ink = 0.5, oil = .25", "0.5 0 1", "ink = 1,\n\noil=1e-1", ""])
-def test_the_console_warns_where_the_node_refuses(page, text):
-    page.load(text)
-    inputs = {name: value for name, value in page.prompt()["2"]["inputs"].items() if name != "styles"}
-    with open_student(_student(page)) as student:
-        names, codebook = NAMES, student.codebook.renamed(NAMES)
+def test_the_console_warns_where_the_node_refuses(page, server):
+    page.load()
+    with open_student(server.base / "models/checkpoints/student.safetensors") as student:
+        codebook = student.codebook.renamed(NAMES)
+    refusals = []
+    for text in ["ink = 0.5\nghost = 1", "ink = 1, ink = 2", "ink = -1\noil = 2", "ink", "1 2 3 4 5", "ink = x", "",
+                 "ink = 0.5, oil = .25", "0.5 0 1", "ink = 1,\n\noil=1e-1"]:
+        page.set("weights", text, 2)
+        inputs = {name: value for name, value in page.prompt()["2"]["inputs"].items() if name != "styles"}
         try:
-            codebook.row(StyleMix.parse(inputs.pop("weights"), names, **inputs))
+            codebook.row(StyleMix.parse(inputs.pop("weights"), NAMES, **inputs))
             refused = False
         except SoupError:
             refused = True
-    warned = page.page.locator(".dsoup-console .dsoup-say.wrong").count() == 1
-    assert warned or "No weights yet" in page.told() if refused else not warned
-
-
-def _student(page):
-    return page.base / "models/checkpoints/student.safetensors"
+        refusals.append(refused)
+        warned = page.page.locator(".dsoup-console .dsoup-say.wrong").count() == 1
+        assert (warned or "No weights yet" in page.told()) == refused, text
+    assert refusals == [True] * 7 + [False] * 3
 
 
 def test_undo_of_the_console(page):
@@ -451,6 +456,7 @@ def test_undo_of_the_graph(page):
 
 
 def test_typing_a_number(page):
+    page.load()
     box = page.slider("photo").bounding_box()
     page.page.mouse.dblclick(box["x"] + box["width"] * 0.7, box["y"] + 8)
     page.page.keyboard.type("0.125")
@@ -525,6 +531,7 @@ def test_rename_and_delete_a_mix(page, server):
     file.parent.mkdir(parents=True, exist_ok=True)
     kept = {"version": 1, "mixes": [{"name": each, "styles": NAMES, "weights": {"ink": 1}} for each in "abc"] + [7]}
     file.write_text(json.dumps(kept))
+    page.load()
     page.tool("Saved").click()
     assert page.mixes() == ["a", "b", "c"] and "1 of the entries" in page.page.locator(".dsoup-mix-rows").inner_text()
     page.page.get_by_label("Rename b").click()
@@ -587,6 +594,7 @@ def test_the_node_gets_what_the_console_says(page, server):
 
 
 def test_without_the_route_there_is_the_text(page):
+    page.load()
     page.js("""() => {
         const lib = '/extensions/diffusion_soup/lib';
         Promise.all(['style_console', 'style_names', 'style_mixes'].map(name => import(`${lib}/${name}.js`))).then((
