@@ -1,17 +1,20 @@
-/** Diffusion Soup in the browser: sliders on Mix Styles. Without this file everything works by text. */
+/** Diffusion Soup in the browser: the console of Mix Styles. Without this file everything works by text. */
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { addStyle } from "./lib/elements.js";
 import { chain, kindOf, looker } from "./lib/nodes.js";
-import { CSS, StyleNames, StyleSliders } from "./lib/style_sliders.js";
+import { CONSOLE_CSS, StyleConsole } from "./lib/style_console.js";
+import { MixStore } from "./lib/style_mixes.js";
+import { StyleNames } from "./lib/style_names.js";
 
 const WATCHED = ["DSoupStudent", "DSoupStyleSwap"];
 
 const names = new StyleNames((route) => api.fetchApi(route));
-/** @type {WeakMap<object, StyleSliders>} */
-const sliders = new WeakMap();
-/** Look at all nodes again, soon: a change anywhere upstream may change the sliders. */
-const refreshSoon = looker(app, (node) => void sliders.get(node)?.refresh(names));
+const mixes = new MixStore(api);
+/** @type {WeakMap<object, StyleConsole>} */
+const consoles = new WeakMap();
+/** Look at all nodes again, soon: a change anywhere upstream may change the styles. */
+const refreshSoon = looker(app, (node) => void consoles.get(node)?.refresh());
 
 function askAgain() {
   names.forget();
@@ -22,14 +25,14 @@ app.registerExtension({
   name: "diffusion_soup.styles",
 
   setup() {
-    addStyle(CSS);
+    addStyle(CONSOLE_CSS);
     api.addEventListener("graphChanged", refreshSoon);
     api.addEventListener("reconnected", askAgain);
   },
 
   nodeCreated(node) {
     if (node.comfyClass === "DSoupStyleMix") {
-      sliders.set(node, new StyleSliders(node, () => app.canvas));
+      consoles.set(node, new StyleConsole(node, () => app.canvas, names, mixes));
     } else if (WATCHED.includes(kindOf(node))) {
       for (const widget of node.widgets ?? []) chain(widget, "callback", refreshSoon);
     } else {

@@ -1,25 +1,23 @@
-/**
- * One slider for each style of a student, over the text `weights` of Mix Styles.
- *
- * The text is the only state: sliders read it and write it, and are saved nowhere.
- */
-import { forward, takePlace } from "./elements.js";
-import { chain, inputOf, kindOf, originOf, valueOf, widgetOf } from "./nodes.js";
+/** One slider for each style of a student; where there are many, a filter over them, and they are scrolled. */
+import { icon, make } from "./elements.js";
+
+/** @typedef {import("./style_state.js").StyleState} StyleState */
 
 const STEP = 0.01;
 const ROW = 26;
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const ROWS_SEEN = 10; // the rest by scrolling
+const FILTER = 26;
+const TWICE = 400; // milliseconds in which a second press is a double click
+const LOCK = "M5 7.5 V5.5 a3 3 0 0 1 6 0 V7.5 M3.5 7.5 H12.5 V13.5 H3.5 Z";
 
 /** How the sliders look; both renderings of nodes have these colours. */
-export const CSS = `
-.dsoup-styles {
-  display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; overflow: hidden;
-  contain: inline-size; /* long names are cut, and do not make the node wider */
-}
-.dsoup-styles:empty { display: none; }
+export const SLIDERS_CSS = `
+.dsoup-sliders { display: flex; flex-direction: column; flex: 1 1 0; min-height: 0; }
+.dsoup-styles { position: relative; display: flex; flex-direction: column; gap: 4px; min-height: 0;
+  overflow: hidden auto; scrollbar-width: thin; }
 .dsoup-style {
-  position: relative; flex: none; display: flex; align-items: center; gap: 8px; height: ${ROW - 4}px; padding: 0 8px;
-  box-sizing: border-box; border-radius: 4px; overflow: hidden; font-size: 12px; line-height: 1;
+  position: relative; flex: none; display: flex; align-items: center; gap: 6px; height: ${ROW - 4}px;
+  padding: 0 8px 0 4px; box-sizing: border-box; border-radius: 4px; overflow: hidden; font-size: 12px; line-height: 1;
   color: var(--input-text, #ddd);
   --dsoup-fill: color-mix(in srgb, var(--p-primary-color, #5b8dd6) 45%, transparent);
   background: linear-gradient(to right, transparent var(--from), var(--dsoup-fill) var(--from) var(--to),
@@ -28,242 +26,199 @@ export const CSS = `
 .lg-node .dsoup-style {
   border-radius: 8px; background-color: var(--component-node-widget-background, var(--comfy-input-bg, #222));
 }
-.dsoup-style:focus-within:has(:focus-visible) {
+.dsoup-style:focus-within:has(input:focus-visible) {
   outline: 1px solid var(--p-primary-color, #5b8dd6); outline-offset: -1px;
 }
-.dsoup-style span { flex: 1; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; line-height: 1.4; }
+.dsoup-style > span { flex: 1; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; line-height: 1.4; }
 .dsoup-style output { font-variant-numeric: tabular-nums; }
-.dsoup-style.zero span, .dsoup-style.zero output { opacity: 0.65; }
-.dsoup-style input {
+.dsoup-style small { font-size: 10px; opacity: 0.7; font-variant-numeric: tabular-nums; }
+.dsoup-style.zero > span, .dsoup-style.zero output { opacity: 0.65; }
+.dsoup-style input[type=range] {
   position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize;
   appearance: none; -webkit-appearance: none;
 }
 .dsoup-style input::-webkit-slider-thumb { -webkit-appearance: none; width: 2px; height: 100%; }
 .dsoup-style input::-moz-range-thumb { width: 2px; height: 100%; border: 0; }
+.dsoup-style input[aria-disabled=true] { cursor: not-allowed; }
+.dsoup-style .dsoup-lock { z-index: 1; flex: none; width: 16px; height: 18px; padding: 0; background: none;
+  opacity: 0; }
+.dsoup-style:hover .dsoup-lock, .dsoup-style:focus-within .dsoup-lock { opacity: 0.45; }
+.dsoup-style .dsoup-lock:hover, .dsoup-style .dsoup-lock:focus-visible { opacity: 1; }
+.dsoup-style .dsoup-lock[aria-pressed=true] { opacity: 0.9; background: none; }
+.dsoup-lock svg { display: block; width: 12px; height: 12px; margin: auto; fill: none; stroke: currentColor;
+  stroke-width: 1.4; }
+.dsoup-lock[aria-pressed=true] svg { fill: currentColor; }
+.dsoup-style .dsoup-number {
+  position: absolute; z-index: 2; right: 2px; width: 56px; height: 18px; padding: 0 4px; font-size: 12px;
+  text-align: center; border: 1px solid var(--p-primary-color, #5b8dd6); background: var(--comfy-menu-bg, #353535);
+}
+.dsoup-filter { display: flex; flex: none; gap: 4px; height: 22px; margin-bottom: 4px; }
+.dsoup-filter input { flex: 1; min-width: 0; }
 `;
 
-// -- the text ------------------------------------------------------------------------------------
+/** @typedef {{element: HTMLElement, input: HTMLInputElement, output: HTMLElement, percent: HTMLElement,
+ *   lock: HTMLButtonElement}} Row */
 
-/**
- * @param {string} part one `name = weight`
- * @returns {{name: string, weight: number} | null} null for anything else
- */
-function parsePart(part) {
-  const at = part.lastIndexOf("=");
-  const number = part.slice(at + 1).trim();
-  return at < 0 || !NUMBER.test(number) ? null : { name: part.slice(0, at).trim(), weight: Number(number) };
-}
-
-/**
- * The text with names: numbers alone count in the order of the styles.
- * @param {string} text
- * @param {string[]} names
- */
-function withNames(text, names) {
-  const numbers = text.split(/[\s,]+/).filter(Boolean);
-  if (!numbers.length || numbers.length > names.length || !numbers.every((number) => NUMBER.test(number))) return text;
-  return numbers.flatMap((number, at) => (Number(number) ? [`${names[at]} = ${Number(number)}`] : [])).join("\n");
-}
-
-/**
- * The weights in the text, by name; the first one where a name is listed twice.
- * @param {string} text
- * @param {string[]} names the styles, in order
- * @returns {Map<string, number>}
- */
-export function readWeights(text, names) {
-  const found = withNames(text, names).split(/[\n,]/).map(parsePart).filter((part) => part !== null);
-  return new Map(found.reverse().map(({ name, weight }) => [name, weight]));
-}
-
-/**
- * The text with another weight of one style, everything else as it was. A weight of 0 is left out; a new one goes
- * before the first style that comes later in `names`.
- * @param {string} text
- * @param {string[]} names the styles, in order
- * @param {string} name
- * @param {number} weight
- * @returns {string}
- */
-export function writeWeight(text, names, name, weight) {
-  let missing = weight === 0 ? "" : `${name} = ${weight}`;
-  const lines = withNames(text, names).split("\n").flatMap((line) => {
-    const parts = line.split(",");
-    if (!parts.some((part) => parsePart(part)?.name === name)) return [line];
-    const kept = parts.map((part) => {
-      if (parsePart(part)?.name !== name) return part.trim();
-      const written = missing;
-      missing = "";
-      return written;
-    });
-    return kept.some(Boolean) ? [kept.filter(Boolean).join(", ")] : [];
-  });
-  if (missing) {
-    while (lines.length && !lines[lines.length - 1].trim()) lines.pop();
-    const later = lines.findIndex((line) => line.split(",").some((part) =>
-      names.indexOf(parsePart(part)?.name ?? "") > names.indexOf(name)));
-    lines.splice(later < 0 ? lines.length : later, 0, missing);
-  }
-  return lines.join("\n");
-}
-
-// -- the student ---------------------------------------------------------------------------------
-
-/**
- * The file and names of the Load Student that feeds an input, through reroutes and bypassed nodes; null where it is
- * another node, or they are not known before the graph runs.
- * @param {any} node
- * @param {string} name
- * @returns {{file: string, names: string} | null}
- */
-export function studentOf(node, name) {
-  let from = originOf(node, inputOf(node, name));
-  for (const seen = new Set(); from && !seen.has(from.origin); ) {
-    const { origin } = from;
-    seen.add(origin);
-    if (kindOf(origin) === "DSoupStudent") {
-      const [file, names] = [valueOf(origin, "file"), valueOf(origin, "names")];
-      return typeof file === "string" && typeof names === "string" ? { file, names } : null;
-    }
-    const bypassed = origin.mode === 4 && kindOf(origin) === "DSoupStyleSwap";
-    if (kindOf(origin) !== "Reroute" && !bypassed) return null;
-    from = originOf(origin, bypassed ? inputOf(origin, "styles") : origin.inputs?.[0]);
-  }
-  return null;
-}
-
-// -- the names -----------------------------------------------------------------------------------
-
-/** Asks the server for the styles of files, once for each question. */
-export class StyleNames {
-  /** @param {(route: string) => Promise<Response>} fetchApi */
-  constructor(fetchApi) {
-    this.fetchApi = fetchApi;
-    /** @type {Map<string, Promise<string[]>>} */
-    this.known = new Map();
-  }
-
-  /** Ask again next time: files may have changed. */
-  forget() {
-    this.known.clear();
-  }
-
-  /**
-   * @param {{file: string, names: string} | null} student
-   * @returns {Promise<string[]>} empty where there are none to be had
-   */
-  of(student) {
-    if (!student) return Promise.resolve([]);
-    const query = new URLSearchParams(student).toString();
-    const known = this.known.get(query) ?? this.#ask(query);
-    this.known.set(query, known);
-    return known;
-  }
-
-  /** @param {string} query */
-  async #ask(query) {
-    try {
-      const response = await this.fetchApi(`/diffusion_soup/styles?${query}`);
-      const { styles } = response.ok ? await response.json() : { styles: [] };
-      return Array.isArray(styles) ? styles.filter((style) => typeof style === "string") : [];
-    } catch {
-      return [];
-    }
-  }
-}
-
-// -- the sliders ---------------------------------------------------------------------------------
-
-/** The sliders of one Mix Styles node. */
 export class StyleSliders {
-  /**
-   * @param {any} node
-   * @param {any} canvas what gets wheel and middle button, as over any other part of the canvas
-   */
-  constructor(node, canvas) {
-    this.node = node;
+  /** @param {StyleState} state */
+  constructor(state) {
+    this.state = state;
     /** @type {string[]} */
     this.names = [];
-    /** @type {Map<string, HTMLElement>} */
+    /** @type {Map<string, Row>} */
     this.rows = new Map();
-    this.question = 0;
-    this.element = document.createElement("div");
-    this.element.className = "dsoup-styles";
-    forward(this.element, canvas);
-    const height = () => (this.rows.size ? this.rows.size * ROW - 4 + 20 : 0);
-    this.widget = node.addDOMWidget("sliders", "dsoup_sliders", this.element, {
-      serialize: false, getMinHeight: height, getMaxHeight: height,
+    this.last = ""; // the style whose slider had the focus last
+    this.used = false;
+    this.search = make("input", { type: "search", placeholder: "Filter the styles" });
+    this.search.setAttribute("aria-label", "Filter the styles");
+    this.search.addEventListener("input", () => this.#filter());
+    this.usedOnly = make("button", { type: "button", title: "Only styles that have a weight" }, "in use");
+    this.usedOnly.addEventListener("click", () => {
+      this.used = !this.used;
+      this.#filter();
     });
-    this.widget.serialize = false;
-    this.widget.hidden = true;
-    for (const name of ["weights", "extrapolate"]) {
-      const widget = widgetOf(node, name);
-      if (widget) chain(widget, "callback", () => this.read());
-    }
+    this.filter = make("div", { className: "dsoup-filter" }, this.search, this.usedOnly);
+    this.list = make("div", { className: "dsoup-styles" });
+    this.list.dataset.captureWheel = "true"; // it scrolls, and the canvas does not zoom: in Nodes 2.0, and in LiteGraph
+    this.list.addEventListener("wheel", (/** @type {Event} */ event) => {
+      if (this.list.scrollHeight > this.list.clientHeight) event.stopPropagation();
+    }, { passive: true });
+    this.element = make("div", { className: "dsoup-sliders" }, this.filter, this.list);
   }
 
-  /** @param {StyleNames} known */
-  async refresh(known) {
-    const question = ++this.question;
-    const writable = !originOf(this.node, inputOf(this.node, "weights"));
-    const names = writable ? await known.of(studentOf(this.node, "styles")) : [];
-    if (question === this.question) this.show(names);
+  get many() {
+    return this.names.length > ROWS_SEEN;
   }
 
-  /** @param {string[]} names */
-  show(names) {
-    takePlace(this.element, this.node);
-    if (names.join("\n") !== this.names.join("\n")) {
-      this.names = names;
-      this.rows = new Map(names.map((name) => [name, this.#row(name)]));
-      this.element.replaceChildren(...this.rows.values());
-      this.widget.hidden = !names.length;
-      const [width, height] = [this.node.size[0], this.node.computeSize()[1]];
-      if (this.node.size[1] < height) this.node.setSize([width, height]);
-      this.node.setDirtyCanvas?.(true, true);
-    }
-    this.read();
+  /** In pixels. */
+  get height() {
+    return Math.min(this.names.length, ROWS_SEEN) * ROW - 4 + (this.many ? FILTER : 0);
   }
 
   /** Put the sliders where the text says. */
-  read() {
-    const weights = readWeights(String(widgetOf(this.node, "weights")?.value ?? ""), this.names);
-    const [min, max] = valueOf(this.node, "extrapolate") === true ? [-1, 2] : [0, 1];
+  show() {
+    const { state } = this;
+    if (state.names.join("\n") !== this.names.join("\n")) this.#lay(state.names);
+    const [min, max] = state.range;
+    const { locked } = state;
     const share = (/** @type {number} */ value) =>
       `${(100 * (Math.min(Math.max(value, min), max) - min)) / (max - min)}%`;
-    for (const [name, row] of this.rows) {
-      const weight = weights.get(name) ?? 0;
-      const input = /** @type {HTMLInputElement} */ (row.querySelector("input"));
+    for (const [name, { element, input, output, percent, lock }] of this.rows) {
+      const weight = state.of(name);
+      const held = locked.includes(name);
       Object.assign(input, { min, max, value: weight });
-      /** @type {HTMLElement} */ (row.querySelector("output")).textContent = weight.toFixed(2);
-      row.classList.toggle("zero", weight === 0);
-      row.style.setProperty("--from", share(Math.min(weight, 0)));
-      row.style.setProperty("--to", share(Math.max(weight, 0)));
+      input.setAttribute("aria-disabled", String(held)); // not `disabled`: it keeps the focus
+      output.textContent = weight.toFixed(2);
+      percent.textContent = state.percent(name);
+      input.setAttribute("aria-valuetext", [output.textContent, percent.textContent].filter(Boolean).join(", "));
+      element.classList.toggle("zero", weight === 0);
+      element.style.setProperty("--from", share(Math.min(weight, 0)));
+      element.style.setProperty("--to", share(Math.max(weight, 0)));
+      lock.setAttribute("aria-pressed", String(held));
+      lock.title = held ? "Locked: random, even, clear, fader and pad leave it alone. Click to unlock" : "Lock";
     }
   }
 
-  /** @param {string} name @param {number} weight */
-  write(name, weight) {
-    const widget = widgetOf(this.node, "weights");
-    widget.value = writeWeight(String(widget.value ?? ""), this.names, name, weight);
-    widget.callback?.(widget.value); // Nodes 2.0 shows what comes through here
-    this.read();
-    this.node.setDirtyCanvas?.(true, true);
+  focus() {
+    const rows = [...this.rows.values()].filter(({ element }) => !element.hidden);
+    (rows.find(({ element }) => element.title === this.last) ?? rows[0])?.input.focus({ preventScroll: true });
   }
 
-  /** @param {string} name */
+  /** @param {string[]} names */
+  #lay(names) {
+    this.names = names;
+    this.rows = new Map(names.map((name) => [name, this.#row(name)]));
+    this.list.replaceChildren(...[...this.rows.values()].map(({ element }) => element));
+    this.filter.hidden = !this.many;
+    this.search.value = "";
+    this.used = false;
+    this.#filter();
+  }
+
+  /** Those whose weight goes to 0 stay until the next look, so that rows do not jump away below the pointer. */
+  #filter() {
+    const wanted = this.search.value.trim().toLowerCase();
+    this.usedOnly.setAttribute("aria-pressed", String(this.used));
+    for (const [name, { element }] of this.rows) {
+      element.hidden = !name.toLowerCase().includes(wanted) || (this.used && !this.state.of(name));
+    }
+  }
+
+  /** @param {string} name @param {number} weight @param {string} [stroke] */
+  #write(name, weight, stroke) {
+    if (this.state.locked.includes(name)) this.show();
+    else this.state.set(new Map([[name, weight]]), stroke);
+  }
+
+  /** @param {string} name @returns {Row} */
   #row(name) {
-    const row = document.createElement("label");
-    const [input, label, output] = [document.createElement("input"), document.createElement("span"),
-      document.createElement("output")];
-    row.className = "dsoup-style";
-    row.title = name;
-    label.textContent = name;
-    Object.assign(input, { type: "range", min: 0, max: 1, step: STEP, value: 0 });
+    const input = make("input", { type: "range", min: 0, max: 1, step: STEP, value: 0 });
+    const [output, percent] = [make("output"), make("small")];
+    const lock = make("button", { type: "button", className: "dsoup-lock", tabIndex: -1 }, icon(LOCK));
+    const element = make("div", { className: "dsoup-style", title: name },
+      lock, make("span", { textContent: name }), percent, output, input);
     input.setAttribute("aria-label", name);
-    input.addEventListener("input", () => this.write(name, Number(Number(input.value).toFixed(2))));
-    input.addEventListener("pointerup", () => input.blur()); // so that Ctrl+Z is the graph's again
-    row.append(label, output, input);
-    return row;
+    input.setAttribute("aria-keyshortcuts", "L");
+    lock.setAttribute("aria-label", `Lock ${name}`);
+    lock.addEventListener("click", () => this.state.toggleLock(name));
+    let [stroke, pressed, before] = ["", -Infinity, 0];
+    input.addEventListener("pointerdown", (/** @type {PointerEvent} */ { timeStamp }) => {
+      if (timeStamp - pressed > TWICE) before = this.state.of(name);
+      pressed = timeStamp;
+      stroke = this.state.newStroke();
+    });
+    input.addEventListener("pointerup", () => { stroke = ""; });
+    input.addEventListener("focus", () => { this.last = name; });
+    input.addEventListener("input", () =>
+      this.#write(name, Number(Number(input.value).toFixed(2)), stroke || `key ${name}`));
+    input.addEventListener("dblclick", () => {
+      for (let press = 0; press < 2 && this.state.of(name) !== before; press += 1) this.state.undo();
+      this.#type(name);
+    });
+    element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event, name));
+    return { element, input, output, percent, lock };
+  }
+
+  /** @param {KeyboardEvent} event @param {string} name */
+  #key(event, name) {
+    if (event.altKey || event.ctrlKey || event.metaKey || /** @type {any} */ (event.target).type !== "range") return;
+    const key = event.key.toLowerCase();
+    if (key === "l") this.state.toggleLock(name);
+    else if (key === "delete" || key === "backspace") this.#write(name, 0);
+    else if (key === "enter" || /^[-+.\d]$/.test(key)) this.#type(name, key === "enter" ? undefined : key);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /**
+   * A field for a number, over a slider.
+   * @param {string} name
+   * @param {string} [start] what was typed already
+   */
+  #type(name, start) {
+    const row = /** @type {Row} */ (this.rows.get(name));
+    if (this.state.locked.includes(name)) return;
+    const field = make("input", { className: "dsoup-number", inputMode: "decimal",
+      value: start ?? String(this.state.of(name)) });
+    field.setAttribute("aria-label", `Weight of ${name}`);
+    let open = true;
+    const done = (/** @type {boolean} */ kept) => {
+      if (!open) return;
+      open = false; // before it goes, because going it loses the focus
+      const value = Number(field.value.trim().replace(",", ".") || NaN);
+      const again = document.activeElement === field;
+      field.remove();
+      if (kept && Number.isFinite(value)) this.#write(name, value);
+      if (again) row.input.focus({ preventScroll: true });
+    };
+    field.addEventListener("blur", () => done(true));
+    field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      event.stopPropagation();
+      if (event.key === "Enter" || event.key === "Escape") done(event.key === "Enter");
+    });
+    row.element.append(field);
+    field.focus({ preventScroll: true });
+    if (start === undefined) field.select();
   }
 }
