@@ -37,6 +37,7 @@ const TOOLS = 22;
 const SAYING = 28; // two lines
 const GAP = 4;
 const WIDTH = 440; // of a new node
+const AGAIN = 3000; // milliseconds in which an undo makes a node anew
 const HELD = 600; // milliseconds after a key within which others belong to the same step
 
 export class RegionEditor {
@@ -442,7 +443,6 @@ export class RegionEditor {
     });
     document.body.append(dialog);
     this.dialog = dialog;
-    this.host.memory.set("large", `${this.node.graph?.id} ${this.node.id}`);
     dialog.showModal();
     this.refresh(true);
     this.view.focus();
@@ -453,20 +453,24 @@ export class RegionEditor {
     this.dialog = null;
     this.element.append(this.body);
     dialog?.remove();
-    if (this.node.graph) this.host.memory.delete("large");
     this.refresh(true);
   }
 
   /** After an undo the node is another one. */
   #reopen() {
-    if (!this.dialog && this.host.memory.get("large") === `${this.node.graph?.id} ${this.node.id}`) this.#large();
+    const { id = 0, until = 0 } = this.host.memory.get("large") ?? {};
+    if (this.dialog || id !== this.node.id || performance.now() > until) return;
+    this.host.memory.delete("large");
+    this.#large();
   }
 
   /** The node is gone. */
   removed() {
     this.view.cancel?.();
     if (this.steps) this.#end();
-    this.dialog?.close();
+    if (!this.dialog) return;
+    this.host.memory.set("large", { id: this.node.id, until: performance.now() + AGAIN });
+    this.dialog.close();
   }
 }
 

@@ -15,6 +15,7 @@ from diffusion_soup.errors import RecipeError
 from diffusion_soup.panorama import GRID, KINDS, Canvas, Layout, Region, grid, picture, place, plan
 from diffusion_soup.panorama import weights as kernels
 
+from .. import models
 from .pages import CHROMIUM, GraphPage
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -26,6 +27,7 @@ CANVAS = {"width": 2048, "height": 512, "wrap": False, "batch_size": 1, "tile_wi
 REGION = {"weights": "gaussian", "mask_weight": 1.0, "feather": 64, "cfg": 0.0, "start": 0.0, "end": 1.0,
           "noise_seed": -1, "hold": 0.4}
 LOADER, CANVAS_ID, PANORAMA, AGAINST, TEXT = "10", "1", "50", "99", 100
+TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 RECTANGLE = ("x", "y", "width", "height")
 
 
@@ -67,6 +69,15 @@ def with_grid(**values):
 BACK = ("sky", 0, 0, 2048, 512, {"weights": "constant", "mask_weight": 0.02})
 TWO = (("left", 0, 0, 1088, 512), ("right", 960, 0, 1088, 512))
 THREE = (BACK, ("hills", 256, 64, 640, 384), ("sea", 1200, 128, 512, 256))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def whole(server):
+    """A checkpoint with a text encoder, as long as these tests run."""
+    path = server.models / "checkpoints/whole.safetensors"
+    models.save(path, models.sd15(1, text=True))
+    yield
+    path.unlink()
 
 
 class Page(GraphPage):
@@ -136,6 +147,12 @@ class Page(GraphPage):
         assert self.shown() == {name: [box.x, box.y, box.width, box.height] for name, box in boxes.items()}
         return {name: (box.x, box.y, box.width, box.height) for name, box in boxes.items()}
 
+    def with_text(self):
+        """The prompt that the browser would send, of a checkpoint with a text encoder."""
+        prompt = self.prompt()
+        prompt[LOADER]["inputs"]["ckpt_name"] = "whole.safetensors"
+        return prompt
+
     def told(self):
         return self.find(".dsoup-say [role=status]").inner_text()
 
@@ -147,9 +164,13 @@ class Page(GraphPage):
             ".match(/\\d+/g)", self.on)[:2])
         return box["x"] + box["width"] * x / wide, box["y"] + box["height"] * y / high
 
-    def pull(self, *places):
-        """Drag along places of the canvas."""
+    def pull(self, *places, alt=False):
+        """Drag along places of the canvas; with Alt nothing is drawn to edges."""
+        if alt:
+            self.page.keyboard.down("Alt")
         self.drag(*(self.at(*each) for each in places))
+        if alt:
+            self.page.keyboard.up("Alt")
         self.settle()
 
     def field(self, name):
@@ -169,11 +190,10 @@ class Page(GraphPage):
 
     def undo(self):
         self.js("document.activeElement.blur()")
-        before = self.js("(window.nodes = [...app.graph.nodes]).length")
+        left = self.js(f"{TRACKER}.undoQueue.length")
         self.press("Control+z")
-        self.wait("() => app.graph.nodes.every(node => !window.nodes.includes(node))")
+        self.wait(f"left => {TRACKER}.undoQueue.length === left - 1 && !{TRACKER}._restoringState", left)
         self.settle()
-        return before
 
 
 @pytest.fixture
@@ -197,19 +217,19 @@ def test_regions_lie_where_the_engine_has_them(page):
 
 
 def random_canvas(draw):
-    tile = draw.choice([0, 256, 512, 1024])
-    return Canvas(GRID * draw.randint(40, 160), GRID * draw.randint(16, 60), draw.random() < .4, tile,
+    tile = draw.choice([0, 192, 256, 512])
+    return Canvas(GRID * draw.randint(16, 80), GRID * draw.randint(12, 40), draw.random() < .4, tile,
                   draw.choice([0, 256]), GRID * draw.randint(0, 20), GRID * draw.randint(0, 10))
 
 
 def random_region(draw, canvas, number):
     step = draw.choice([1, GRID])
-    width, height = (step * (draw.randint(50, whole) // step) for whole in (canvas.width, canvas.height))
-    x = draw.randint(-100, canvas.width - (0 if canvas.wrap else width) + draw.choice([0, 0, 0, 40]))
+    width, height = (step * (draw.randint(min(60, whole), whole) // step) for whole in (canvas.width, canvas.height))
+    x = draw.randint(-100, canvas.width - (0 if canvas.wrap else width) + draw.choice([0] * 12 + [40]))
     start, end = sorted(draw.choices([0, .1, .25, .5, .75, 1], k=2)) if draw.random() < .2 else (0, 1)
     return dict(name=draw.choice([f"r{number}", "it's", 'a "b"', "é\\"]), x=max(x, -8 if canvas.wrap else 0), height=height,
-                y=draw.randint(0, max(canvas.height - height, 0)) + draw.choice([0, 0, 0, 0, 30]), width=width,
-                kind=draw.choice(KINDS), weight=draw.choice([1, 1, .02, 2.5, 1e-7, 300]), feather=draw.choice([0, 64, 3000]),
+                y=draw.randint(0, max(canvas.height - height, 0)) + draw.choice([0] * 12 + [30]), width=width,
+                kind=draw.choice(KINDS), weight=draw.choice([1, 1, .02, 2.5, 300] * 8 + [1e-7]), feather=draw.choice([0, 64, 3000]),
                 start=start, end=end if end > start else end, hold=draw.choice([0, 0, 0, 0, .3, 1]),
                 prompted=draw.random() < .9)
 
@@ -228,7 +248,7 @@ def test_random_scenes_are_as_the_engine_s(page):
         pytest.skip("the same in both renderings")
     draw = random.Random(11)
     cases = []
-    while len(cases) < 220:
+    while len(cases) < 160:
         canvas = random_canvas(draw) if draw.random() < .9 else None
         if canvas is None:
             continue
@@ -283,8 +303,9 @@ def test_random_scenes_are_as_the_engine_s(page):
         whole += 1
         for share, (places, values) in zip(picture.shares(layout), seen["shares"]):
             found = torch.zeros(share.numel())
-            found[places] = torch.tensor(values)
+            found[places] = torch.tensor(values, dtype=torch.float32)
             assert (found - share.flatten()).abs().max() < 1e-6
+    print(whole, sum(isinstance(each['placed'], str) for each in read), sum(bool(each.get('hole')) for each in read))
     assert whole > 30 and sum(isinstance(each["placed"], str) for each in read) > 30
 
 
@@ -318,12 +339,12 @@ def page_pixels(page):
 @pytest.mark.parametrize("prompt", [
     scene(("left", 0, 0, 640, 512), ("right", 1200, 128, 640, 384)), scene(),
     scene(BACK, ("lost", 1800, 0, 640, 512)), scene((*BACK[:5], {"start": 0.25}), ("it's", 0, 0, 512, 512)),
-    with_grid(prompts="a\nb"), with_grid(columns=40, prompts="a"), scene(BACK, tile_width=256),
+    with_grid(prompts="a\nb"), with_grid(grid_overlap_x=2048), scene(BACK, tile_width=256),
 ], ids=["hole", "nothing", "outside", "asleep", "lines", "cells", "tiles"])
 def test_what_the_engine_refuses_is_said(page, server, prompt):
     page.load(prompt)
-    failed = server.client.run(page.prompt())
-    assert page.told() and page.told() in str(failed.error)
+    failed = server.client.run(page.with_text()).failure
+    assert page.told() and page.told() in failed.message
     assert page.find(".dsoup-say.wrong").count() == 1
 
 
@@ -337,8 +358,8 @@ def test_a_hole_is_seen_and_filled(page):
 
 
 def test_a_region_outside_is_made_to_fit(page):
-    page.load(scene(BACK, ("lost", 5000, 300, 640, 512)))
-    assert "Region 'lost' reaches from y = 300 to 812" in page.told()
+    page.load(scene(BACK, ("lost", 5000, 304, 640, 512)))
+    assert "Region 'lost' reaches from y = 304 to 816" in page.told()
     page.find("button", ).filter(has_text="Fit").click()
     page.settle()
     assert page.rectangle(3) == (1408, 0, 640, 512)
@@ -351,7 +372,7 @@ def test_a_region_outside_is_made_to_fit(page):
 def test_moving(page):
     page.load(scene(*THREE))
     before = page.js("on => [...app.graph.getNodeById(on).pos]", page.on)
-    page.pull((500, 300), (700, 333))
+    page.pull((500, 300), (700, 333), alt=True)
     x, y, *size = page.as_the_engine()["hills"]
     assert size == [640, 384] and abs(x - 456) <= 16 and abs(y - 97) <= 16
     assert page.js("on => [...app.graph.getNodeById(on).pos]", page.on) == before, "the node stays where it is"
@@ -364,11 +385,9 @@ def test_moving(page):
 def test_resizing(page):
     page.load(scene(*THREE))
     page.region("sea").focus()
-    for start, end, wanted in [((1200, 128), (1101, 51), (1104, 48, 608, 336)), ((1712, 256), (1901, 256), (1104, 48, 800,
-                               336)), ((1500, 384), (1500, 90), (1104, 48, 800, 64)), ((1104, 80), (2600, 80), (1840, 48, 64, 64))]:
-        page.page.keyboard.down("Alt")
-        page.pull(start, end)
-        page.page.keyboard.up("Alt")
+    for start, end, wanted in [((1200, 128), (1101, 51), (1104, 48, 608, 336)), ((1712, 216), (1901, 216), (1104, 48, 800,
+                               336)), ((1504, 384), (1504, 90), (1104, 48, 800, 64)), ((1104, 48), (2600, 48), (1840, 48, 64, 64))]:
+        page.pull(start, end, alt=True)
         assert page.as_the_engine()["sea"] == pytest.approx(wanted, abs=16)
     page.page.mouse.move(*page.at(1840, 48))
     page.page.mouse.down()
@@ -389,9 +408,7 @@ def test_drawn_to_edges(page):
     page.page.mouse.up()
     page.settle()
     assert page.rectangle(4)[:2] == (896, 128), "its left edge is at the right edge of the hills, its middle at the middle"
-    page.page.keyboard.down("Alt")
-    page.pull((1100, 256), (1110, 256), (1124, 256))
-    page.page.keyboard.up("Alt")
+    page.pull((1100, 256), (1110, 256), (1124, 256), alt=True)
     assert page.rectangle(4)[0] == pytest.approx(920, abs=8)
 
 
@@ -399,7 +416,7 @@ def test_zoomed(page):
     page.load(scene(*THREE))
     page.js("app.canvas.ds.scale = 0.7; app.graph.setDirtyCanvas(true, true)")
     page.settle()
-    page.pull((500, 300), (980, 300))
+    page.pull((500, 300), (980, 300), alt=True)
     page.as_the_engine()
     assert page.rectangle(3)[0] == pytest.approx(736, abs=24)
     session = page.page.context.new_cdp_session(page.page)
@@ -407,7 +424,7 @@ def test_zoomed(page):
     page.js("app.canvas.ds.scale = 1; app.canvas.ds.offset = [70, -150]; app.graph.setDirtyCanvas(true, true)")
     page.settle()
     x = page.rectangle(3)[0]
-    page.pull((x + 300, 300), (x - 100, 300))
+    page.pull((x + 300, 300), (x - 100, 300), alt=True)
     assert page.rectangle(3)[0] == pytest.approx(x - 400, abs=24)
     session.send("Emulation.clearDeviceMetricsOverride")
     page.as_the_engine()
@@ -415,7 +432,7 @@ def test_zoomed(page):
 
 def test_all_around(page):
     page.load(scene(*TWO, ("around", 1800, 64, 640, 384), wrap=True))
-    parts = page.find(".dsoup-region.selected, .dsoup-region[data-key='4']")
+    parts = page.find(".dsoup-region[data-key='4']")
     assert parts.count() == 2 and page.as_the_engine()["around"] == (1800, 64, 640, 384)
     page.pull((200, 256), (500, 256))
     x = page.as_the_engine()["around"][0]
@@ -432,7 +449,7 @@ def test_all_around(page):
 def test_drawing_a_region(page):
     page.load(scene(("left", 0, 0, 1024, 512)))
     nodes = page.js("app.graph.nodes.length")
-    page.pull((1030, 3), (2040, 500))
+    page.pull((2040, 500), (1030, 3))
     page.page.keyboard.type("a lighthouse, evening")
     page.settle()
     prompt = page.prompt()
@@ -668,7 +685,7 @@ def test_the_run_says_the_same(page, server):
     page.load(scene(*THREE))
     page.pull((500, 300), (700, 333))
     boxes = page.as_the_engine()
-    report = server.client.run(page.prompt()).succeeded().outputs["51"]["text"][0]
+    report = server.client.run(page.with_text()).succeeded().outputs["51"]["text"][0]
     for name, (x, y, width, height) in boxes.items():
         assert f"{name}: x {x}, y {y}, {width} x {height} px;" in report
 
@@ -681,16 +698,19 @@ def test_a_stroke_is_quick(page):
     page.page.mouse.down()
     spent = page.js("""async ([x, y, far]) => {
         const frame = document.querySelector('.dsoup-regions[data-node="1"] .dsoup-frame');
-        const { pointerId } = new PointerEvent('x'); const spent = [];
+        const spent = [];
         const after = window.requestAnimationFrame; let frames = 0;
-        window.requestAnimationFrame = call => after(time => { const begun = performance.now(); call(time);
-            frames += performance.now() - begun; });
+        let ours = false; // and not the graph's drawing of itself
+        window.requestAnimationFrame = call => ours ? after(time => { const begun = performance.now(); call(time);
+            frames += performance.now() - begun; }) : after(call);
         for (let at = 0; at < 60; at += 1) {
             frames = 0;
             const begun = performance.now();
+            ours = true;
             frame.dispatchEvent(new PointerEvent('pointermove', { bubbles: true, buttons: 1, pointerId: 1,
                 clientX: x + far * Math.sin(at / 9), clientY: y }));
             const moved = performance.now() - begun;
+            ours = false;
             await new Promise(done => after(done));
             spent.push([moved, frames]);
         }
