@@ -34,7 +34,7 @@ const MARGINS = 20; // above and below a widget of HTML
 const SIDES = 30; // left and right of it
 const [LOWEST, HIGHEST] = [104, 420]; // of the picture
 const TOOLS = 22;
-const SAYING = 28; // two lines
+const LINE = 14; // of what is said
 const GAP = 4;
 const WIDTH = 440; // of a new node
 const AGAIN = 3000; // milliseconds in which an undo makes a node anew
@@ -43,15 +43,14 @@ const HELD = 600; // milliseconds after a key within which others belong to the 
 export class RegionEditor {
   /** @param {any} node a Canvas or a Panorama @param {Host} host */
   constructor(node, host) {
-    Object.assign(this, { node, host });
-    this.node = node;
+      this.node = node;
     this.host = host;
     /** @type {Scene | null} */
     this.scene = null;
     this.needed = 0;
     this.steps = 0;
     this.timer = 0;
-    this.looked = 0;
+    this.lines = 2; // of what is said
     this.words = null;
     this.#build();
     forward(this.element, host.canvas);
@@ -159,7 +158,7 @@ export class RegionEditor {
     const wrong = scene?.trouble ?? "";
     const entry = this.entry;
     const others = entry ? this.#overlaps(entry) : "";
-    const text = wrong || absent || scene?.notes.join(" ") || others;
+    const text = wrong || absent || scene?.notes.join(" ") || (this.heat === "none" ? others : LEGENDS[this.heat][1]);
     if (this.saying.textContent !== text) this.saying.textContent = this.saying.title = text;
     this.say.classList.toggle("wrong", Boolean(wrong));
     this.fit.hidden = !culprit || culprit.box !== null || !scene?.canvas || culprit.cell >= 0;
@@ -184,10 +183,17 @@ export class RegionEditor {
   }
 
   #height() {
-    if (this.folded || this.dialog) return TOOLS + MARGINS + (this.folded ? GAP + SAYING : 0);
+    if (this.folded || this.dialog) return TOOLS + MARGINS + (this.folded ? GAP + this.#saying() : 0);
     const picture = this.#pictureHeight(this.node.size[0] - SIDES);
     const panel = this.panel.element.hidden ? 0 : this.#panelHeight() + GAP;
-    return TOOLS + GAP + picture + GAP + panel + SAYING + MARGINS;
+    return TOOLS + GAP + picture + GAP + panel + this.#saying() + MARGINS;
+  }
+
+  /** What is wrong has a line more; but nothing jumps while the pointer is down. */
+  #saying() {
+    if (!this.view.cancel) this.lines = this.scene?.trouble ? 3 : 2;
+    this.say.style.height = `${this.lines * LINE}px`;
+    return this.lines * LINE;
   }
 
   #panelHeight() {
@@ -227,13 +233,13 @@ export class RegionEditor {
   }
 
   #begin() {
-    clearTimeout(this.timer);
+    this.#wait(0);
     if (this.steps === 0) this.host.canvas()?.emitBeforeChange?.();
     this.steps = 1;
   }
 
   #end() {
-    clearTimeout(this.timer);
+    this.#wait(0);
     if (this.steps) this.host.canvas()?.emitAfterChange?.();
     this.steps = 0;
     this.host.changed();
@@ -243,7 +249,13 @@ export class RegionEditor {
   #held(change) {
     this.#begin();
     change();
-    this.timer = /** @type {any} */ (setTimeout(() => this.#end(), HELD));
+    this.#wait(HELD);
+  }
+
+  /** @param {number} time until the step of a key ends; 0: it does not end by itself */
+  #wait(time) {
+    clearTimeout(this.timer);
+    this.timer = time ? /** @type {any} */ (setTimeout(() => this.#end(), time)) : 0;
   }
 
   /** @param {string} key */
@@ -296,6 +308,7 @@ export class RegionEditor {
     const at = entries.indexOf(entry);
     const next = entries[at + 1] ?? entries[at - 1];
     if (next) this.select(next.key);
+    if (String(this.node.properties?.chain) === entry.key) this.node.properties.chain = (entries[at - 1] ?? this).node.id;
     const had = this.view.focused;
     this.#step(() => edits.removeRegion(entry.node));
     this.refresh(true);
@@ -413,6 +426,7 @@ export class RegionEditor {
   #key(event) {
     const { target, key } = event;
     const typing = target instanceof HTMLTextAreaElement || target instanceof HTMLInputElement;
+    if (this.timer && (event.ctrlKey || event.metaKey) && /^[yz]$/i.test(key)) this.#end(); // undo counts it, too
     if (typing) {
       if (key === "Escape" || (key === "Enter" && (event.ctrlKey || target instanceof HTMLInputElement))) {
         target.blur();

@@ -70,9 +70,9 @@ export const EDITOR_CSS = `
 .dsoup-empty { display: grid; place-items: center; opacity: 0.75; z-index: 2; }
 .dsoup-frame > .dsoup-numbers { inset: auto 4px 4px auto; z-index: 7; padding: 1px 5px; border-radius: 3px;
   pointer-events: none; white-space: pre; font-size: 10px; font-variant-numeric: tabular-nums; background: #000c; }
-.dsoup-say.dsoup-lines { display: flex; gap: 5px; align-items: flex-start; height: 28px; white-space: normal;
+.dsoup-say.dsoup-lines { display: flex; gap: 5px; align-items: flex-start; white-space: normal;
   line-height: 14px; }
-.dsoup-lines > span { display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; }
+.dsoup-lines > span { display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
 .dsoup-lines > button { flex: none; }
 .dsoup-large { width: min(96vw, 1800px); height: min(92vh, 1000px); max-width: none; max-height: none; padding: 14px;
   border: 1px solid var(--border-color, #555); border-radius: 8px; font-size: 13px; overflow: hidden;

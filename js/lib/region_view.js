@@ -4,7 +4,7 @@
  * It shows what it is told and tells what was done; the nodes are the editor's business.
  */
 import { make } from "./elements.js";
-import { GRID, pieces, tilesOf } from "./region_geometry.js";
+import { GRID, modulo, pieces, tilesOf } from "./region_geometry.js";
 import { colourOf, paint } from "./region_heat.js";
 import { labelPlaces } from "./region_labels.js";
 import { drawn, fitted, moved, resized } from "./region_snap.js";
@@ -44,6 +44,7 @@ export class RegionView {
     /** @type {import("./region_heat.js").Heat} */
     this.heat = "none";
     this.drawing = false;
+    this.wide = 400; // on the screen
     /** @type {Map<string, {pieces: HTMLElement[], label: HTMLElement}>} */
     this.shown = new Map();
     /** @type {(() => void) | null} undoes the stroke that goes on */
@@ -65,6 +66,7 @@ export class RegionView {
     const { canvas, entries } = scene;
     this.frame.hidden = !canvas;
     if (!canvas) return;
+    this.wide = this.frame.clientWidth || this.wide; // before anything is changed, so that it costs nothing
     this.frame.style.setProperty("--aspect", `${canvas.width / canvas.height}`);
     this.frame.classList.toggle("wrap", canvas.wrap);
     this.frame.classList.toggle("heated", heat !== "none");
@@ -107,10 +109,10 @@ export class RegionView {
       this.shown.delete(key);
     }
     const larger = [...entries].sort((one, other) => other.width * other.height - one.width * one.height);
-    const labels = labelPlaces(entries, canvas, this.frame.clientWidth || 400);
+    const labels = labelPlaces(entries, canvas, this.wide);
     for (const [at, entry] of entries.entries()) {
       const made = this.shown.get(entry.key) ?? this.#made(entry.key);
-      const parts = pieces(pixels(entry), canvas.wrap ? canvas.width : Infinity);
+      const parts = pieces(lying(entry, canvas), canvas.wrap ? canvas.width : Infinity);
       made.pieces.forEach((piece, index) => this.#showPiece(piece, entry, parts[index], parts.length > 1));
       for (const piece of made.pieces) piece.style.zIndex = String(larger.indexOf(entry) + 1);
       this.#showLabel(made.label, entry, labels[at]);
@@ -146,16 +148,17 @@ export class RegionView {
   /** @param {Entry | null} entry */
   #showHandles(entry) {
     const { canvas } = /** @type {{canvas: import("./region_geometry.js").Canvas}} */ (this.scene);
-    const scale = (this.frame.clientWidth || 400) / canvas.width;
+    const scale = this.wide / canvas.width;
+    const box = entry && lying(entry, canvas);
     for (const [edges, handle] of this.handles) {
       const narrow = entry && ((edges.length === 1 && (/[ns]/.test(edges) ? entry.width : entry.height) * scale < 34));
       handle.hidden = !entry || !free(entry) || Boolean(narrow);
-      if (!entry || handle.hidden) continue;
-      const right = entry.x + (edges.includes("e") ? 1 : edges.includes("w") ? 0 : 0.5) * entry.width;
+      if (!box || handle.hidden) continue;
+      const right = box.x + (edges.includes("e") ? 1 : edges.includes("w") ? 0 : 0.5) * box.width;
       const x = canvas.wrap && right > canvas.width ? right - canvas.width : right;
-      const y = entry.y + (edges.includes("s") ? 1 : edges.includes("n") ? 0 : 0.5) * entry.height;
-      handle.style.left = `${(100 * x) / canvas.width}%`;
-      handle.style.top = `${(100 * y) / canvas.height}%`;
+      const y = box.y + (edges.includes("s") ? 1 : edges.includes("n") ? 0 : 0.5) * box.height;
+      handle.style.left = `clamp(4.5px, ${(100 * x) / canvas.width}%, calc(100% - 4.5px))`; // seen whole at the edges
+      handle.style.top = `clamp(4.5px, ${(100 * y) / canvas.height}%, calc(100% - 4.5px))`;
     }
   }
 
@@ -273,8 +276,8 @@ export class RegionView {
   #around(scale, { altKey }, own) {
     const { canvas, entries } = /** @type {{canvas: import("./region_geometry.js").Canvas, entries: Entry[]}} */ (
       this.scene);
-    return { frame: canvas, others: entries.filter((each) => each.key !== own?.key && each.box).map(pixels),
-      reach: altKey ? 0 : REACH * scale };
+    return { frame: canvas, others: entries.filter((each) => each.key !== own?.key && each.box)
+      .map((each) => lying(each, canvas)), reach: altKey ? 0 : REACH * scale };
   }
 
   /** @param {PointerEvent} event */
@@ -391,6 +394,11 @@ export class RegionView {
     return true;
   }
 }
+
+/** Where a region lies, in pixels. @param {Entry} entry @param {import("./region_geometry.js").Canvas} canvas */
+const lying = ({ box, ...entry }, canvas) => (box
+  ? { x: box.x * GRID, y: box.y * GRID, width: box.width * GRID, height: box.height * GRID }
+  : { ...pixels(/** @type {Entry} */ (entry)), x: canvas.wrap ? modulo(entry.x, canvas.width) : entry.x });
 
 /** @param {Entry} entry @returns {Box} */
 const pixels = ({ x, y, width, height }) => ({ x, y, width, height });

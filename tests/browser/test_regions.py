@@ -208,7 +208,8 @@ def page(rendering):
 
 def test_regions_lie_where_the_engine_has_them(page):
     for prompt in (scene(*THREE), scene(("odd", 3, 5, 642, 300), *TWO), with_grid(rows=2, columns=4, prompts="\n".join(
-            "abcdefgh"), grid_overlap_y=64), scene(*TWO, ("around", 1800, 0, 640, 512), wrap=True, width=2048)):
+            "abcdefgh"), grid_overlap_y=64), scene(*TWO, ("around", 1800, 0, 640, 512), ("before", -320, 0, 640, 512),
+                                                   wrap=True)):
         page.load(prompt)
         page.as_the_engine()
     page.load(with_grid(columns=5, prompts="a\nb\nc\nd\ne"), PANORAMA)
@@ -460,7 +461,7 @@ def test_drawing_a_region(page):
     assert words == text("a lighthouse, evening") | {"_meta": words.get("_meta")}
     assert page.as_the_engine().keys() == {"left", "region 2"} and page.find(".wrong").count() == 0
     boxes = page.js("app.graph.nodes.map(node => [...node.pos, ...node.size])")
-    assert not any(overlap(one, other) for at, one in enumerate(boxes) for other in boxes[:at] if 1024 not in one)
+    assert not any(overlap(one, other) for at, one in enumerate(boxes) for other in boxes[nodes:] if other != one)
     page.js("document.activeElement.blur()")
     page.settle()
     page.undo()
@@ -641,8 +642,7 @@ def test_load_and_save_give_the_same(page):
     page.settle()
     page.settle()
     again = page.js("app.graph.serialize()")
-    one, other = ({node["id"]: (node.get("widgets_values"), node["properties"], node["size"]) for node in each["nodes"]}
-                  for each in (workflow, again))
+    one, other = ({node["id"]: (node["widgets_values"], node["properties"], node["size"]) for node in each["nodes"] if node["type"].startswith("DSoup")} for each in (workflow, again))
     assert one == other
     assert (page.prompt(), page.shown()) == (prompt, shown)
 
