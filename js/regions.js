@@ -12,12 +12,16 @@ const WATCHED = [REGION, GRIDS, MASKS, CANVAS, "CLIPTextEncode", "PrimitiveInt",
 const editors = new Map();
 let frame = 0;
 
-/** Look at all regions again, with the next picture: a value of a node may have changed. */
+/** Look at all regions again: a value of a node may have changed. */
 function refreshNow() {
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    for (const editor of editors.values()) editor.refresh();
-  });
+  cancelAnimationFrame(frame);
+  frame = 0;
+  for (const editor of editors.values()) editor.refresh();
+}
+
+/** The same with the next picture, once however often it is called until then. */
+function refreshNext() {
+  frame ||= requestAnimationFrame(refreshNow);
 }
 
 /** Look at all nodes again, soon: links, prompts and styles may have changed. */
@@ -26,7 +30,8 @@ const refreshSoon = looker(app, (node) => editors.get(node)?.refresh(true));
 const host = {
   canvas: () => app.canvas,
   create: (/** @type {string} */ type) => /** @type {any} */ (globalThis).LiteGraph.createNode(type),
-  changed: refreshNow,
+  changed: refreshNext,
+  refresh: refreshNow,
   memory: new Map(),
 };
 
@@ -50,7 +55,7 @@ app.registerExtension({
       });
       chain(node, "onConfigure", refreshSoon);
     }
-    for (const widget of node.widgets ?? []) chain(widget, "callback", refreshNow);
+    for (const widget of node.widgets ?? []) chain(widget, "callback", refreshNext);
     chain(node, "onConnectionsChange", refreshSoon);
     refreshSoon();
   },

@@ -20,7 +20,8 @@ export { EDITOR_CSS };
  * @typedef {object} Host
  * @property {() => any} canvas of the graph
  * @property {(type: string) => any} create a node
- * @property {() => void} changed look at all editors again
+ * @property {() => void} changed look at all editors again, with the next picture
+ * @property {() => void} refresh look at all editors again, now
  * @property {Map<string, any>} memory what outlives nodes: an undo makes all of them anew
  */
 
@@ -34,7 +35,7 @@ const MARGINS = 20; // above and below a widget of HTML
 const SIDES = 30; // left and right of it
 const [LOWEST, HIGHEST] = [104, 420]; // of the picture
 const TOOLS = 22;
-const LINE = 14; // of what is said
+const SAYING = 42; // three lines, always: else the node's size would change with what is said
 const GAP = 4;
 const WIDTH = 440; // of a new node
 const AGAIN = 3000; // milliseconds in which an undo makes a node anew
@@ -50,8 +51,11 @@ export class RegionEditor {
     this.needed = 0;
     this.steps = 0;
     this.timer = 0;
-    this.lines = 2; // of what is said
     this.words = null;
+    /** @type {HTMLElement | null} the large view */
+    this.dialog = null;
+    /** @type {HTMLElement[]} what cannot be reached while it is open */
+    this.behind = [];
     this.#build();
     forward(this.element, host.canvas);
     const height = () => this.#height();
@@ -96,7 +100,7 @@ export class RegionEditor {
   }
 
   get folded() {
-    return this.node.properties?.folded === true && !this.dialog;
+    return this.node.properties?.folded === true;
   }
 
   /** @returns {import("./region_heat.js").Heat} */
@@ -183,17 +187,10 @@ export class RegionEditor {
   }
 
   #height() {
-    if (this.folded || this.dialog) return TOOLS + MARGINS + (this.folded ? GAP + this.#saying() : 0);
+    if (this.folded) return TOOLS + GAP + SAYING + MARGINS;
     const picture = this.#pictureHeight(this.node.size[0] - SIDES);
     const panel = this.panel.element.hidden ? 0 : this.#panelHeight() + GAP;
-    return TOOLS + GAP + picture + GAP + panel + this.#saying() + MARGINS;
-  }
-
-  /** What is wrong has a line more; but nothing jumps while the pointer is down. */
-  #saying() {
-    if (!this.view.cancel) this.lines = this.scene?.trouble ? 3 : 2;
-    this.say.style.height = `${this.lines * LINE}px`;
-    return this.lines * LINE;
+    return TOOLS + GAP + picture + GAP + panel + SAYING + MARGINS;
   }
 
   #panelHeight() {
@@ -240,9 +237,9 @@ export class RegionEditor {
 
   #end() {
     this.#wait(0);
+    this.host.refresh(); // what nodes grow by belongs to the same step
     if (this.steps) this.host.canvas()?.emitAfterChange?.();
     this.steps = 0;
-    this.host.changed();
   }
 
   /** A change by a key: those of a key that is held down are one step. @param {() => void} change */
@@ -415,7 +412,7 @@ export class RegionEditor {
     const canvas = this.host.canvas();
     const node = this.entry?.node;
     if (!node || !canvas) return;
-    this.dialog?.close();
+    if (this.dialog) this.#small();
     canvas.centerOnNode?.(node);
     canvas.selectNode?.(node, false);
   }
@@ -444,29 +441,33 @@ export class RegionEditor {
 
   // -- large -------------------------------------------------------------------------------------
 
+  /** Over the whole page; not as a modal <dialog>, within which newer frontends undo nothing. */
   #large() {
-    if (this.dialog) return this.dialog.close();
-    const dialog = make("dialog", { className: "dsoup-regions dsoup dsoup-large" }, this.body);
-    dialog.setAttribute("aria-label", "Regions of the panorama");
+    if (this.dialog) return this.#small();
+    const sheet = make("div", { className: "dsoup-regions dsoup dsoup-large" }, this.body);
+    const dialog = make("div", { className: "dsoup-over" }, sheet);
+    sheet.setAttribute("role", "dialog");
+    sheet.setAttribute("aria-label", "Regions of the panorama");
     dialog.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key === "Escape") this.#small();
       if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); // the graph is behind
     });
-    dialog.addEventListener("close", () => this.#small());
     dialog.addEventListener("pointerdown", (/** @type {Event} */ event) => {
-      if (event.target === dialog) dialog.close();
+      if (event.target === dialog) this.#small();
     });
+    this.behind = /** @type {HTMLElement[]} */ ([...document.body.children]).filter((each) => !each.inert);
+    for (const each of this.behind) each.inert = true;
     document.body.append(dialog);
     this.dialog = dialog;
-    dialog.showModal();
     this.refresh(true);
     this.view.focus();
   }
 
   #small() {
-    const { dialog } = this;
-    this.dialog = null;
+    for (const each of this.behind) each.inert = false;
     this.element.append(this.body);
-    dialog?.remove();
+    this.dialog?.remove();
+    this.dialog = null;
     this.refresh(true);
   }
 
@@ -481,10 +482,11 @@ export class RegionEditor {
   /** The node is gone. */
   removed() {
     this.view.cancel?.();
-    if (this.steps) this.#end();
+    if (this.steps) this.host.canvas()?.emitAfterChange?.();
+    this.#wait(this.steps = 0);
     if (!this.dialog) return;
     this.host.memory.set("large", { id: this.node.id, until: performance.now() + AGAIN });
-    this.dialog.close();
+    this.#small();
   }
 }
 

@@ -70,7 +70,7 @@ export const EDITOR_CSS = `
 .dsoup-empty { display: grid; place-items: center; opacity: 0.75; z-index: 2; }
 .dsoup-frame > .dsoup-numbers { inset: auto 4px 4px auto; z-index: 7; padding: 1px 5px; border-radius: 3px;
   pointer-events: none; white-space: pre; font-size: 10px; font-variant-numeric: tabular-nums; background: #000c; }
-.dsoup-say.dsoup-lines { display: flex; gap: 5px; align-items: flex-start; white-space: normal;
+.dsoup-say.dsoup-lines { display: flex; gap: 5px; align-items: flex-start; height: 42px; white-space: normal;
   line-height: 14px; }
 .dsoup-lines > span { display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
 .dsoup-lines > button { flex: none; }
@@ -78,5 +78,8 @@ export const EDITOR_CSS = `
   border: 1px solid var(--border-color, #555); border-radius: 8px; font-size: 13px; overflow: hidden;
   background: var(--comfy-menu-bg, #353535); }
 .dsoup-large > .dsoup-body { position: static; }
-.dsoup-large::backdrop { background: rgb(0 0 0 / 0.55); }
+.dsoup-regions:not(:has(.dsoup-body))::after { content: "Shown large"; position: absolute; inset: 0; display: grid;
+  place-items: center; opacity: 0.6; }
+.dsoup-over { position: fixed; inset: 0; z-index: 10000; display: grid; place-items: center;
+  background: rgb(0 0 0 / 0.55); }
 ${PANEL_CSS}`;
