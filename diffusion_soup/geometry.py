@@ -28,7 +28,7 @@ from .progress import Progress, Silent, check
 from .recipe import ModelFile
 
 #: Numbers of all files together that a worker looks at, at once.
-_AT_ONCE = 1 << 22
+_AT_ONCE = 1 << 19
 #: A sample is runs of so many numbers, one for each so many of a tensor, evenly strided.
 _RUN, _EVERY = 1 << 12, 1 << 21
 

@@ -176,8 +176,9 @@ def family(pantry):
     def tuned(seed, amount):
         return {key: base[key] + amount * change for key, change in fill(shapes, seed).items()}
 
-    for name, tensors in {"base": base, "a": tuned(2, 0.03), "b": tuned(3, 0.04), "c": tuned(4, 0.03),
-                          "apart": tuned(5, 0.4), "far": tuned(6, 0.6), "alien": fill(shapes, 9), "again": base}.items():
+    tunings = {"a": tuned(2, 0.03), "b": tuned(3, 0.04), "c": tuned(4, 0.03), "apart": tuned(5, 0.4),
+               "far": tuned(6, 0.6)}
+    for name, tensors in {"base": base, **tunings, "alien": fill(shapes, 9), "again": base}.items():
         pantry.put(name, tensors)
     return pantry
 
