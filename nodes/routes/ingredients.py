@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
-from ...diffusion_soup import FileError, ModelFile, Recipe, RecipeError, SoupError, inspect, open_checkpoint
+from ...diffusion_soup import Checkpoint, FileError, ModelFile, Recipe, RecipeError, SoupError, inspect, open_checkpoint
 from ...diffusion_soup.architecture import looks_like_lora
 from ...diffusion_soup.errors import Cancelled, shown
 from ...diffusion_soup.geometry import Geometry, measure
@@ -58,8 +58,7 @@ def _facts(file: ModelFile) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": file.kind, "file": file.file, "bytes": path.stat().st_size,
                              "sha256": models.known_sha256(file), "hashing": _hashing.state(file)}
     with open_checkpoint(path) as checkpoint:
-        dtypes = sorted({info.dtype for info in checkpoint.tensors.values() if info.is_float})
-        facts["dtype"] = " + ".join(dtypes)
+        facts["dtype"] = _dtypes(checkpoint)
         if file.kind == "lora":
             lora = LoRAFile(checkpoint)
             return {**facts, "title": lora.title or "LoRA", "parts": list(lora.parts), "layers": len(lora.layers),
@@ -69,6 +68,14 @@ def _facts(file: ModelFile) -> dict[str, Any]:
         anatomy = inspect(checkpoint)
         return {**facts, "title": anatomy.architecture.title, "family": anatomy.architecture.family,
                 "parts": sorted(anatomy.parts - {"other"}), "styles": bool(anatomy.styles)}
+
+
+def _dtypes(checkpoint: Checkpoint) -> str:
+    """What most of its bytes are; a few numbers of another kind, such as a LoRA's alphas, are not worth a word."""
+    found: Counter[str] = Counter()
+    for info in checkpoint.tensors.values():
+        found[info.dtype] += info.nbytes if info.is_float else 0
+    return " + ".join(dtype for dtype, count in found.most_common() if count * 20 > found.total())
 
 
 # -- its hash ------------------------------------------------------------------------------------
