@@ -25,6 +25,8 @@ from .recipe import ModelFile, Recipe
 STRANGE, FAR = 0.9, 0.5
 #: Times the distance of the others, for one that lies apart.
 APART = 4.0
+#: Task vectors of a smaller cosine have nothing in common.
+_NOTHING = 0.05
 
 #: Verdicts and the word for each, as a badge shows it.
 WORDS = {"fits": "fits", "far": "far", "stranger": "stranger", "equal": "no change", "broken": "broken",
@@ -108,6 +110,10 @@ def percent(distance: float | None) -> str:
     if distance is None:
         return "unknown"
     return f"{100 * distance:.0f}%" if distance >= 0.0995 else f"{100 * distance:.2g}%"
+
+
+def _number(cosine: float) -> str:
+    return f"{cosine + 0.0:.2f}".replace("-0.00", "0.00")
 
 
 class _View:
@@ -208,7 +214,7 @@ class _View:
         others = [other for other in self.others if other != at]
         cosines = [(cosine, other) for other in others if (cosine := self._cosine(at, other)) is not None]
         nearest = max(cosines, default=None)
-        said = f"cosine {nearest[0]:.2f}, " if nearest else ""
+        said = f"cosine {_number(nearest[0])}, " if nearest else ""
         usual = statistics.median([self.distances[other] or 0.0 for other in others]) if others else 0.0
         times = distance / usual if usual else 0.0
         apart = f", {times:.0f}x the others" if times >= APART else ""
@@ -227,12 +233,12 @@ class _View:
         return "fits", f"{name} lies {percent(distance)} from the base{self._closest(at, nearest)}."
 
     def _closest(self, at: int, nearest: tuple[float, int] | None) -> str:
-        if nearest is None:
+        if nearest is None or nearest[0] < _NOTHING:
             return ""
         cosine, other = nearest
         conflict = self._conflict(at, other)
         signs = f", {100 * conflict:.0f}% of signs conflict" if conflict is not None else ""
-        return f"; closest to {name_of(self.files[other])} (cosine {cosine:.2f}{signs})"
+        return f"; closest to {name_of(self.files[other])} (cosine {_number(cosine)}{signs})"
 
     def _without_base(self, at: int) -> tuple[str, str]:
         name, distance = name_of(self.files[at]), self.distances[at] or 0.0

@@ -54,7 +54,7 @@ const VERDICTS = {
 };
 
 export const ROW = 40;
-export const DETAILS = 92;
+export const DETAILS = 98;
 
 export const ROW_CSS = `
 .dsoup-ing-row { position: relative; flex: none; border-radius: 5px; --dsoup-soft: color-mix(in srgb, var(--dsoup-colour) 70%,
@@ -107,7 +107,7 @@ export const ROW_CSS = `
 .dsoup-ing-share:focus-visible { outline: 2px solid var(--p-primary-color, #5b8dd6); outline-offset: 1px; border-radius: 3px; }
 .dsoup-ing-facts { flex: 0 1 auto; max-width: 66%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 10px;
   line-height: 12px; opacity: 0.7; }
-.dsoup-ing-facts.wrong { opacity: 1; color: #f2b04a; }
+.dsoup-ing-facts.wrong { max-width: 78%; opacity: 1; color: #f2b04a; }
 .dsoup .dsoup-ing-number { flex: none; width: 52px; height: 24px; padding: 0 5px; text-align: right; font-size: 12px;
   font-variant-numeric: tabular-nums; }
 .dsoup-ing-acts { flex: none; display: grid; grid-template-columns: repeat(4, 20px); gap: 1px; }
@@ -122,11 +122,12 @@ export const ROW_CSS = `
 .dsoup-ing-row.foreign .dsoup-ing-acts { visibility: hidden; }
 .dsoup-ing-details { box-sizing: border-box; height: ${DETAILS}px; padding: 4px 8px 6px 35px; display: flex;
   flex-direction: column; gap: 3px; font-size: 10px; overflow: hidden; user-select: text; cursor: default; }
-.dsoup-ing-details p { margin: 0; max-height: 26px; overflow: hidden; }
+.dsoup-ing-details p { flex: none; margin: 0; max-height: 28px; line-height: 14px; overflow: hidden; }
 .dsoup-ing-details .dsoup-ing-hash { display: flex; align-items: center; gap: 6px; height: 18px; margin-top: auto; }
-.dsoup-ing-details code { min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 10px; }
+.dsoup-ing-details code { flex: 0 1 auto; min-width: 0; min-height: 14px; line-height: 14px; opacity: 0.8; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 10px; }
 .dsoup .dsoup-ing-hash button { height: 18px; font-size: 10px; flex: none; }
-.dsoup-ing-heat { display: flex; flex: none; align-items: flex-end; gap: 1px; height: 22px; }
+.dsoup-ing-heat { display: flex; flex: none; align-items: flex-end; gap: 1px; height: 22px;
+  box-shadow: 0 1px color-mix(in srgb, var(--input-text, #ddd) 30%, transparent); }
 .dsoup-ing-heat > span { flex: 1; min-width: 2px; max-width: 14px; border-radius: 1px 1px 0 0; background: var(--dsoup-colour); }
 @container (max-width: 370px) {
   .dsoup-ing-acts { grid-template-columns: repeat(2, 18px); }
@@ -241,15 +242,16 @@ export class Row {
 
   /** @param {Shown} shown */
   #showFacts({ facts, tasted, active, why, open }) {
-    const wrong = facts?.error;
+    const wrong = facts?.error ?? (tasted?.verdict === "unfit" || tasted?.verdict === "broken" ? tasted.sentence : null);
     this.facts.textContent = wrong ?? (facts ? factsText(facts) : why);
-    this.facts.title = wrong ?? "";
+    this.facts.title = this.facts.textContent ?? "";
     this.facts.classList.toggle("wrong", Boolean(wrong));
     const verdict = wrong ? "unfit" : tasted?.verdict ?? "";
     this.badge.hidden = !verdict || !active;
     this.badge.className = `dsoup-ing-badge ${verdict}`;
     const distance = tasted?.distance;
-    const far = distance === null || distance === undefined || verdict === "equal" ? "" : percentText(100 * distance);
+    const known = typeof distance === "number" && verdict !== "equal";
+    const far = known ? percentText(distance >= 0.0995 ? Math.round(100 * distance) : 100 * distance) : "";
     this.badge.replaceChildren(icon(VERDICTS[verdict] ?? VERDICTS.unknown), `${tasted?.word ?? "unfit"} ${far}`.trim());
     this.badge.title = `${wrong ?? tasted?.sentence ?? ""}\nClick for details (Space)`;
     this.badge.setAttribute("aria-expanded", String(open));

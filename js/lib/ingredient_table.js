@@ -239,14 +239,15 @@ export class IngredientTable {
    */
   #shown(line, at, reading) {
     const percent = reading.mode === "percent" && line.active;
-    const value = percent ? reading.values[at] : line.share ?? null;
+    const off = !line.active && reading.mode === "percent";
+    const value = percent ? reading.values[at] : off ? null : line.share ?? null;
     const shares = this.lines.map(({ share }) => share ?? 0);
     const key = `${line.kind} ${line.file}`;
     return {
       at, colour: COLOURS[at % COLOURS.length], kind: line.kind, file: line.file, own: line.node !== null,
       active: line.active, solo: line.node !== null && isSolo(line.node), locked: line.node !== null && line.locked,
-      fixed: line.fixed || (!line.active && reading.mode === "percent"), open: line.node !== null && line.node === this.open,
-      percent, value, text: value === null ? "?" : percent ? percentText(value) : shareText(value),
+      fixed: line.fixed || off, open: line.node !== null && line.node === this.open,
+      percent, value, text: off ? "off" : value === null ? "?" : percent ? percentText(value) : shareText(value),
       scale: percent ? [0, 100] : [Math.min(...shares, 0), Math.max(...shares, 1)],
       marks: line.marks, why: line.why, facts: this.facts.get(key) ?? null, tasted: this.tasted.get(key) ?? null,
     };
