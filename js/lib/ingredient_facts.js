@@ -108,7 +108,7 @@ export class IngredientFacts {
       return answer && typeof answer === "object" ? answer : {};
     } catch {
       this.known.clear(); // it may answer next time
-      return { error: "The server does not answer." };
+      return {};
     }
   }
 }

@@ -6,30 +6,19 @@
  */
 import { forward, make, takePlace } from "./elements.js";
 import {
-  INPUT, KINDS, append, chainOf, isActive, isLocked, isSolo, move, remove, sharedWith, titleOf, toggleLock, toggleMute,
-  toggleSolo,
+  INPUT, append, chainOf, isActive, isSolo, move, remove, sharedWith, titleOf, toggleLock, toggleMute, toggleSolo,
 } from "./ingredient_chain.js";
 import { BAR_CSS, StackedBar } from "./ingredient_bar.js";
-import { DETAILS, ROW, ROW_CSS, Row, namesOf } from "./ingredient_row.js";
+import { lineOfNode, lineOfRecipe, lineUnknown } from "./ingredient_lines.js";
+import { dragRow } from "./ingredient_drag.js";
+import { IngredientKnowledge } from "./ingredient_knowledge.js";
+import { DETAILS, ROW, ROW_CSS } from "./ingredient_look.js";
+import { Row, namesOf } from "./ingredient_row.js";
 import { besides, equalise, percentText, read, setPercent, shareText, transfer } from "./ingredient_shares.js";
-import { chain, inputOf, kindOf, originOf, valueOf, widgetOf } from "./nodes.js";
+import { chain, inputOf, valueOf, widgetOf } from "./nodes.js";
 
 /** @typedef {import("./ingredient_facts.js").IngredientFacts} IngredientFacts */
-/** @typedef {import("./ingredient_facts.js").Facts} Facts */
-/** @typedef {import("./ingredient_facts.js").Tasted} Tasted */
-/**
- * @typedef {object} Line what one row is about
- * @property {any} node null where it is no node of this chain
- * @property {string} kind
- * @property {string} file
- * @property {number | undefined} share
- * @property {number} strength
- * @property {boolean} active
- * @property {boolean} locked
- * @property {boolean} fixed
- * @property {string} why
- * @property {string[]} marks
- */
+/** @typedef {import("./ingredient_lines.js").Line} Line */
 /**
  * @typedef {object} Host what the table needs of ComfyUI
  * @property {() => any} canvas
@@ -47,8 +36,6 @@ const ROWS_SEEN = 12; // the rest by scrolling
 const MARGINS = 20; // above and below a widget of HTML
 const WIDTH = 460; // of a node that is new
 const SAID = 6000; // milliseconds
-const PAUSE = 300; // milliseconds without a change before it is tasted
-const ASK_HASH = 700; // milliseconds
 const SHORT = 60; // letters of a file's name in the menu
 
 /** Okabe and Ito's colours, which the colour-blind can tell apart; then the same, paler. */
@@ -83,23 +70,15 @@ export class IngredientTable {
     this.lines = [];
     /** @type {Row[]} */
     this.rows = [];
-    /** @type {Map<string, Facts>} */
-    this.facts = new Map();
-    /** @type {Map<string, Tasted>} */
-    this.tasted = new Map();
-    this.reference = "";
+    this.known = new IngredientKnowledge(facts, () => this.show(), (text) => this.say(text));
     this.question = 0;
     this.needed = 0;
     this.focused = 0;
-    this.timer = 0;
-    this.asked = "";
-    this.hashing = 0;
     /** @type {any} the node whose details are shown */
     this.open = null;
     /** @type {any[] | null} ingredients of a recipe that come before the chain, or are cooked instead */
     this.before = null;
     this.instead = false;
-    this.beyond = "";
     this.said = { text: "", until: 0 };
     /** @type {{parts: any[], left?: number, right?: number} | null} what a stroke began with */
     this.stroke = null;
@@ -136,52 +115,11 @@ export class IngredientTable {
     const { node } = this;
     this.instead = inputOf(node, "recipe")?.link != null;
     const { nodes, beyond } = this.instead ? { nodes: [], beyond: "recipe" } : chainOf(node);
-    this.beyond = beyond;
     if (!beyond) this.before = null;
-    const foreign = (this.before ?? []).map((each) => this.#foreign(each));
-    if (beyond && !this.before) foreign.push(this.#unknown(beyond));
-    this.lines = [...foreign, ...nodes.map((each) => this.#line(each))];
+    const foreign = (this.before ?? []).map(lineOfRecipe);
+    if (beyond && !this.before) foreign.push(lineUnknown(beyond));
+    this.lines = [...foreign, ...nodes.map((each) => lineOfNode(each, node))];
     return { nodes, beyond };
-  }
-
-  /** @param {any} node @returns {Line} */
-  #line(node) {
-    const share = valueOf(node, "share");
-    const linked = originOf(node, inputOf(node, "share")) !== null;
-    const kind = KINDS[kindOf(node)];
-    const strength = kind === "lora" ? Number(valueOf(node, "strength") ?? 1) : 1;
-    const file = String(valueOf(node, "file") ?? "");
-    const marks = [
-      ...(kind === "lora" ? [`LoRA ×${shareText(strength)}\nStrength of the LoRA on the base`] : []),
-      ...(inputOf(node, "block_weights")?.link != null || String(valueOf(node, "elements") ?? "").trim()
-        ? ["blocks\nIts percentages differ in single blocks: it has block weights"] : []),
-      ...sharedWith(node, this.node).slice(0, 1).map((other) =>
-        `shared\nAlso used by ${titleOf(other)} (#${other.id}): a change counts there too`),
-    ];
-    return {
-      node, kind, file, strength, marks, active: isActive(node), locked: isLocked(node), fixed: linked,
-      share: share === undefined ? undefined : Number(share),
-      why: linked ? "Its share comes through a link." : file ? "" : "Its file comes through a link.",
-    };
-  }
-
-  /** @param {any} each ingredient of a recipe @returns {Line} */
-  #foreign({ kind = "checkpoint", file, weight = 1, strength = 1, blocks, elements }) {
-    const own = Object.keys(blocks ?? {}).length || elements?.length;
-    return {
-      node: null, kind, file, strength, share: weight, active: true, locked: true, fixed: true,
-      why: "It comes from a recipe, which decides its share.",
-      marks: ["recipe\nIt comes from a recipe, which decides its share",
-        ...(kind === "lora" ? [`LoRA ×${shareText(strength)}\nStrength of the LoRA on the base`] : []),
-        ...(own ? ["blocks\nIts percentages differ in single blocks: it has block weights"] : [])],
-    };
-  }
-
-  /** @param {string} beyond @returns {Line} */
-  #unknown(beyond) {
-    const from = { recipe: "a recipe", outside: "outside of this subgraph" }[beyond] ?? beyond;
-    return { node: null, kind: "", file: "", strength: 1, share: undefined, active: true, locked: true, fixed: true,
-      marks: [], why: `More from ${from}, known when the graph runs` };
   }
 
   /**
@@ -205,6 +143,11 @@ export class IngredientTable {
     return this.lines.map(({ share, active, locked, fixed }) => ({ share, active, locked: locked || fixed }));
   }
 
+  /** How many rows come before those of the chain, from a recipe. */
+  get #before() {
+    return this.lines.filter(({ node }) => !node).length;
+  }
+
   get #normalise() {
     return valueOf(this.node, "normalise") !== false;
   }
@@ -216,7 +159,7 @@ export class IngredientTable {
     while (this.rows.length < this.lines.length) this.rows.push(new Row(this.#toldByRows()));
     const rows = this.rows.slice(0, this.lines.length);
     rows.forEach((row, at) => {
-      row.reference = this.reference || "the base";
+      row.reference = this.known.reference || "the base";
       row.show(this.#shown(this.lines[at], at, reading));
       row.share.tabIndex = at === Math.min(this.focused, rows.length - 1) ? 0 : -1;
     });
@@ -228,7 +171,7 @@ export class IngredientTable {
     this.#showStack(reading);
     this.#showWords(reading);
     this.#grow();
-    this.#learn();
+    this.known.learn(this.lines, String(valueOf(this.node, "base") ?? "none"));
   }
 
   /**
@@ -242,14 +185,13 @@ export class IngredientTable {
     const off = !line.active && reading.mode === "percent";
     const value = percent ? reading.values[at] : off ? null : line.share ?? null;
     const shares = this.lines.map(({ share }) => share ?? 0);
-    const key = `${line.kind} ${line.file}`;
     return {
       at, colour: COLOURS[at % COLOURS.length], kind: line.kind, file: line.file, own: line.node !== null,
       active: line.active, solo: line.node !== null && isSolo(line.node), locked: line.node !== null && line.locked,
       fixed: line.fixed || off, open: line.node !== null && line.node === this.open,
       percent, value, text: off ? "off" : value === null ? "?" : percent ? percentText(value) : shareText(value),
       scale: percent ? [0, 100] : [Math.min(...shares, 0), Math.max(...shares, 1)],
-      marks: line.marks, why: line.why, facts: this.facts.get(key) ?? null, tasted: this.tasted.get(key) ?? null,
+      marks: line.marks, why: line.why, ...this.known.of(line),
     };
   }
 
@@ -281,79 +223,22 @@ export class IngredientTable {
     const now = Date.now() < this.said.until ? this.said.text : "";
     const wrong = both || none || trouble;
     const sums = mode === "raw" && this.lines.length ? `Shares as they are, ${shareText(total)} in all.` : "";
-    const taste = this.reference ? `Distances are from ${namesOf(this.reference).name || this.reference}.` : "";
+    const { reference } = this.known;
+    const taste = reference ? `Distances are from ${namesOf(reference).name}.` : "";
     this.status.textContent = now || wrong || [sums, taste].filter(Boolean).join(" ");
     this.status.title = this.status.textContent ?? "";
     this.status.classList.toggle("wrong", Boolean(now || wrong));
+  }
+
+  /** Files may have changed. */
+  forget() {
+    this.known.forget();
   }
 
   /** @param {string} text shown for a while */
   say(text) {
     this.said = { text, until: text ? Date.now() + SAID : 0 };
     if (text) setTimeout(() => this.#showWords(read(this.#parts, this.#normalise)), SAID + 50);
-  }
-
-  // -- what the server knows ---------------------------------------------------------------------
-
-  /** Ask for facts that are not known, and for the taste once nothing has changed for a moment. */
-  #learn() {
-    for (const { kind, file } of this.lines) {
-      const key = `${kind} ${file}`;
-      if (!file || this.facts.has(key)) continue;
-      this.facts.set(key, {});
-      void this.server.of(kind, file).then((facts) => {
-        this.facts.set(key, facts);
-        this.show();
-      });
-    }
-    const asked = this.lines.filter(({ file }) => file)
-      .map(({ kind, file, strength, active }) => ({ kind, file, strength, active }));
-    const base = String(valueOf(this.node, "base") ?? "none");
-    const question = JSON.stringify([base, asked]);
-    if (question === this.asked) return;
-    this.asked = question;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => void this.#taste(base === "none" ? "" : base, asked, question), PAUSE);
-  }
-
-  /** @param {string} base @param {any[]} asked @param {string} question */
-  async #taste(base, asked, question) {
-    const taste = asked.length ? await this.server.taste(base, asked) : null;
-    if (question !== this.asked) return;
-    this.tasted = new Map((taste?.ingredients ?? []).map((each, at) => [`${asked[at].kind} ${asked[at].file}`, each]));
-    this.reference = taste?.reference ?? "";
-    if (taste?.error) this.say(taste.error);
-    this.show();
-  }
-
-  /** Files may have changed. */
-  forget() {
-    this.facts.clear();
-    this.asked = "";
-  }
-
-  /** @param {Line} line */
-  async #hash({ kind, file }) {
-    const key = `${kind} ${file}`;
-    const facts = this.facts.get(key);
-    if (facts?.sha256) {
-      await navigator.clipboard?.writeText(facts.sha256);
-      this.say("Copied the hash.");
-      return this.show();
-    }
-    await this.server.hash(kind, file, typeof facts?.hashing === "number");
-    await this.#watch(kind, file);
-  }
-
-  /** Look how far a file is hashed until it is. @param {string} kind @param {string} file */
-  async #watch(kind, file) {
-    for (const watching = ++this.hashing; watching === this.hashing; ) {
-      const facts = await this.server.again(kind, file);
-      this.facts.set(`${kind} ${file}`, facts);
-      this.show();
-      if (typeof facts.hashing !== "number") return;
-      await new Promise((done) => { setTimeout(done, ASK_HASH); });
-    }
   }
 
   // -- changing ----------------------------------------------------------------------------------
@@ -409,15 +294,14 @@ export class IngredientTable {
     const focus = { previous: at - 1, next: at + 1 }[action];
     if (focus !== undefined) return this.#focus(focus);
     if (!line?.node) return undefined;
-    const before = this.lines.length - nodes.length;
     if (action === "up" || action === "down") return this.#move(at, at + (action === "up" ? -1 : 1));
     if (action === "select") return this.#select(line.node);
-    if (action === "hash") return void this.#hash(line);
+    if (action === "hash") return void this.known.hash(line);
     if (action === "open") this.open = this.open === line.node ? null : line.node;
     if (action === "lock" && !line.fixed) toggleLock(line.node);
     if (action === "mute") toggleMute(nodes, line.node);
     if (action === "solo") toggleSolo(nodes, line.node);
-    if (action === "solo" && before && isSolo(line.node)) this.say("What comes from a recipe stays in the soup.");
+    if (action === "solo" && this.#before && isSolo(line.node)) this.say("What comes from a recipe stays in the soup.");
     if (action === "remove") this.#remove(line);
     for (const node of nodes) node.setDirtyCanvas?.(true, true);
     void this.refresh();
@@ -436,7 +320,7 @@ export class IngredientTable {
 
   /** @param {number} from @param {number} to */
   #move(from, to) {
-    const before = this.lines.length - this.lines.filter(({ node }) => node).length;
+    const before = this.#before;
     if (from < before || to < before || to >= this.lines.length) return;
     this.say(move(this.node, from - before, to - before));
     void this.refresh();
@@ -550,7 +434,8 @@ export class IngredientTable {
       set: (/** @type {Row} */ row, /** @type {number} */ value) => this.#set(row, value),
       step: (/** @type {Row} */ row, /** @type {number} */ by) => this.#step(row, by),
       act: (/** @type {Row} */ row, /** @type {string} */ action) => this.#act(row, action),
-      grip: (/** @type {Row} */ row, /** @type {PointerEvent} */ event) => this.#drag(row, event),
+      grip: (/** @type {Row} */ row, /** @type {PointerEvent} */ event) =>
+        dragRow(row, event, this.rows.slice(this.#before, this.lines.length), (to) => this.#move(row.at, to)),
       point: (/** @type {Row | null} */ row) => this.#point(row?.at ?? null),
     };
   }
@@ -578,39 +463,5 @@ export class IngredientTable {
     const by = mode === "percent" ? Math.round(100 * amount) : Number((amount * Math.max(total, 1)).toFixed(2));
     const snapped = mode === "percent" ? Math.round(values[left] + by) - values[left] : by; // whole percents
     this.#apply(transfer(parts, left, right, snapped, this.#normalise));
-  }
-
-  /** Drag a row to another place. @param {Row} row @param {PointerEvent} event */
-  #drag(row, event) {
-    event.preventDefault();
-    const from = row.at;
-    const before = this.lines.length - this.lines.filter(({ node }) => node).length;
-    let to = from;
-    const stop = new AbortController();
-    row.grip.setPointerCapture(event.pointerId);
-    row.element.classList.add("held");
-    const mark = () => this.rows.forEach(({ element, at }) => {
-      element.classList.toggle("before", at === to && to < from);
-      element.classList.toggle("after", at === to && to > from);
-    });
-    row.grip.addEventListener("pointermove", (/** @type {PointerEvent} */ { clientY }) => {
-      const boxes = this.rows.slice(0, this.lines.length).map(({ element }) => element.getBoundingClientRect());
-      const found = boxes.findIndex(({ bottom }) => clientY < bottom);
-      to = Math.max(found < 0 ? boxes.length - 1 : found, before);
-      mark();
-    }, stop);
-    const end = (/** @type {boolean} */ done) => {
-      stop.abort();
-      const goal = to;
-      to = from;
-      mark();
-      row.element.classList.remove("held");
-      if (done && goal !== from) this.#move(from, goal);
-    };
-    row.grip.addEventListener("pointerup", () => end(true), stop);
-    for (const kind of ["pointercancel", "lostpointercapture"]) row.grip.addEventListener(kind, () => end(false), stop);
-    window.addEventListener("keydown", (each) => {
-      if (each.key === "Escape") end(false);
-    }, { ...stop, capture: true, signal: stop.signal });
   }
 }
