@@ -15,11 +15,13 @@ from .planner import prepare, resolve
 from .progress import Progress
 from .recipe import BlockWeights, Ingredient, ModelFile, Recipe
 from .recipe_file import read_recipe
+from .taste import Taste, taste
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Architecture", "BlockWeights", "Cancelled", "Checkpoint", "FileError", "HashCache", "Ingredient",
     "MismatchError", "ModelFile", "ModelFolders", "OutOfMemory", "Progress", "Recipe", "RecipeError", "Soup",
-    "SoupError", "Tuning", "cook", "cook_to_file", "inspect", "open_checkpoint", "prepare", "read_recipe", "resolve",
+    "SoupError", "Taste", "Tuning", "cook", "cook_to_file", "inspect", "open_checkpoint", "prepare", "read_recipe",
+    "resolve", "taste",
 ]

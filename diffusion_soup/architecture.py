@@ -124,6 +124,11 @@ def is_marker(key: str) -> bool:
     return key.removeprefix(UNET) in _MARKERS
 
 
+def title_of_width(width: int | None) -> str | None:
+    """The family whose text conditioning is so wide, as people call it; None where that says nothing."""
+    return _TITLES.get(_CONTEXT.get(width or 0, ""))
+
+
 def looks_like_lora(checkpoint: Checkpoint) -> bool:
     return any(_LORA.search(name) for name in checkpoint.tensors)
 

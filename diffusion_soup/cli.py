@@ -1,4 +1,4 @@
-"""The command line: ``diffusion-soup cook | recipe | inspect | dmm``.
+"""The command line: ``diffusion-soup cook | taste | recipe | inspect | dmm``.
 
 User errors are one line on stderr beginning with ``error:`` and exit status 2; 130 after Ctrl-C.
 """
@@ -27,6 +27,7 @@ from .hashes import HashCache, default_cache_file
 from .lora import LoRAFile
 from .recipe import DTYPES, Ingredient, Recipe
 from .recipe_file import read_recipe
+from .taste import taste
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     cook.add_argument("--dtype", choices=DTYPES, help="dtype of the output instead of the recipe's")
     cook.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     cook.add_argument("--json", action="store_true", help="print one JSON object instead of text and progress")
+
+    taste = _command(commands, "taste", _taste, "say whether the ingredients of a recipe fit together, before cooking")
+    taste.add_argument("recipe", type=Path, help="recipe.json, a saved soup, or a picture made with one")
+    taste.add_argument("--models", type=Path, required=True, metavar="DIR", help="the folder your models are in")
+    taste.add_argument("--quick", action="store_true", help="read a sample of some tens of MB of each file")
+    taste.add_argument("--json", action="store_true", help="print one JSON object instead of text and progress")
 
     recipe = commands.add_parser("recipe", help="show and change recipes")
     actions = recipe.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
@@ -130,6 +137,13 @@ def _cook(options: argparse.Namespace) -> None:
         print(f"note: {note}", file=sys.stderr)
     print(f"{options.output}: {plan.architecture.title}, {len(plan.steps)} tensors, {plan.output_bytes / 1e9:.2f} GB, "
           f"cooked in {seconds:.1f} s")
+
+
+def _taste(options: argparse.Namespace) -> None:
+    models = ModelFolders.below(options.models)
+    with _Bar(quiet=options.json) as bar:
+        found = taste(read_recipe(options.recipe), models, sampled=options.quick, progress=bar)
+    print(json.dumps(found.to_dict()) if options.json else found.report())
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
+from .architecture import DIFFUSION, TEXT, title_of_width
 from .checkpoint import Checkpoint, TensorInfo
 from .errors import FileError, MismatchError
-from .lora_layers import Layer, sort_tensors
+from .lora_layers import Layer, LowRank, sort_tensors
 from .lora_names import Directory, Shapes, Target, address
 
 __all__ = ["Delta", "Layer", "LoRAFile", "Match", "Target", "delta_rows", "match"]
@@ -50,6 +51,22 @@ class LoRAFile:
         if not layers:
             raise FileError(f"{self.name} is not a LoRA: none of its {len(checkpoint.tensors)} tensors is named like "
                             "a LoRA layer. Fix: choose a LoRA file, or use this one as a checkpoint ingredient.")
+
+    @property
+    def title(self) -> str | None:
+        """The family it was trained on, as far as its layers tell."""
+        return title_of_width(_context_width(self))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What it changes, in words."""
+        found = {address(layer.name)[0] for layer in self.layers.values()}
+        return (*((DIFFUSION,) if "unet" in found else ()), *((TEXT,) if found - {"unet"} else ()))
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The ranks of its low-rank layers, each once."""
+        return tuple(sorted({layer.rank for layer in self.layers.values() if isinstance(layer, LowRank)}))
 
     def read(self, tensor: str) -> torch.Tensor:
         """One tensor of the file in float64."""

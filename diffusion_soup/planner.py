@@ -114,30 +114,12 @@ class _Planner:
                 arch.require_same(other.file, other.anatomy.architecture, source.file, source.anatomy.architecture)
 
     def _check_keys(self) -> None:
-        """Same tensors of the same shapes in the diffusion model; one message with counts where not."""
-        expected = self.reference.anatomy.part(arch.DIFFUSION)
         for source in self.sources.values():
-            found = source.anatomy.part(arch.DIFFUSION)
-            alone = sorted(key for key in expected.keys() ^ found.keys() if not arch.is_marker(key))
-            reshaped = sorted(key for key in expected.keys() & found.keys()
-                              if self._compared(key, expected[key]) != self._compared(key, found[key]))
-            if alone:
-                where = f"only in {self.reference.file if alone[0] in expected else source.file}"
-            elif reshaped:
-                where = f"{list(expected[reshaped[0]].shape)} against {list(found[reshaped[0]].shape)}"
-            else:
-                continue
-            raise MismatchError(
-                f"{source.file} and {self.reference.file} are not the same model: of {len(expected)} tensors of the "
-                f"diffusion model, {len(alone)} exist in one file alone and {len(reshaped)} differ in shape "
-                f"(first: {(alone or reshaped)[0]}, {where}). Leave one of them out.")
+            require_same_tensors(self.reference, source)
 
     def _widens(self, key: str) -> bool:
         """Whether ingredients may differ in this tensor's second dimension, the input channels."""
-        return key == arch.CONV_IN and self.reference.anatomy.architecture.channels is not None
-
-    def _compared(self, key: str, info: TensorInfo) -> tuple[int, ...]:
-        return (*info.shape[:1], *info.shape[2:]) if self._widens(key) else info.shape
+        return _widens(key, self.reference)
 
     def _check_blocks(self) -> None:
         names = block_names(self.family, self.reference.anatomy.keys)
@@ -341,6 +323,32 @@ class _Planner:
         wanted = _DTYPES[self.recipe.dtype]
         plain = arch.part_of(key) != arch.DIFFUSION or len(infos[0].shape) < 2
         return "F16" if wanted in _FP8 and plain else wanted
+
+
+def require_same_tensors(reference: Source, source: Source) -> None:
+    """Same tensors of the same shapes in the diffusion model, or a :class:`MismatchError` with counts."""
+    expected, found = reference.anatomy.part(arch.DIFFUSION), source.anatomy.part(arch.DIFFUSION)
+
+    def compared(key: str, info: TensorInfo) -> tuple[int, ...]:
+        return (*info.shape[:1], *info.shape[2:]) if _widens(key, reference) else info.shape
+
+    alone = sorted(key for key in expected.keys() ^ found.keys() if not arch.is_marker(key))
+    reshaped = sorted(key for key in expected.keys() & found.keys()
+                      if compared(key, expected[key]) != compared(key, found[key]))
+    if alone:
+        where = f"only in {reference.file if alone[0] in expected else source.file}"
+    elif reshaped:
+        where = f"{list(expected[reshaped[0]].shape)} against {list(found[reshaped[0]].shape)}"
+    else:
+        return
+    raise MismatchError(
+        f"{source.file} and {reference.file} are not the same model: of {len(expected)} tensors of the "
+        f"diffusion model, {len(alone)} exist in one file alone and {len(reshaped)} differ in shape "
+        f"(first: {(alone or reshaped)[0]}, {where}). Leave one of them out.")
+
+
+def _widens(key: str, reference: Source) -> bool:
+    return key == arch.CONV_IN and reference.anatomy.architecture.channels is not None
 
 
 def _same_styles(one: Source, other: Source) -> bool:

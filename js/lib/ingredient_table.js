@@ -1,0 +1,467 @@
+/**
+ * The table of ingredients on Cook Soup: the chain before it, one row for each ingredient.
+ *
+ * The nodes are the only state: rows read them and write them. What is only about editing, such as locks, is in the
+ * properties of the ingredient nodes, so that it is kept by saving, copying and moving.
+ */
+import { forward, make, takePlace } from "./elements.js";
+import {
+  INPUT, append, chainOf, isActive, isSolo, move, remove, sharedWith, titleOf, toggleLock, toggleMute, toggleSolo,
+} from "./ingredient_chain.js";
+import { BAR_CSS, StackedBar } from "./ingredient_bar.js";
+import { lineOfNode, lineOfRecipe, lineUnknown } from "./ingredient_lines.js";
+import { dragRow } from "./ingredient_drag.js";
+import { IngredientKnowledge } from "./ingredient_knowledge.js";
+import { DETAILS, ROW, ROW_CSS } from "./ingredient_look.js";
+import { Row, namesOf } from "./ingredient_row.js";
+import { besides, equalise, percentText, read, setPercent, shareText, transfer } from "./ingredient_shares.js";
+import { chain, inputOf, valueOf, widgetOf } from "./nodes.js";
+
+/** @typedef {import("./ingredient_facts.js").IngredientFacts} IngredientFacts */
+/** @typedef {import("./ingredient_lines.js").Line} Line */
+/**
+ * @typedef {object} Host what the table needs of ComfyUI
+ * @property {() => any} canvas
+ * @property {(kind: string) => any} create a node that is not in the graph yet
+ * @property {(kind: string) => string[]} files that a kind of ingredient offers
+ * @property {() => Promise<any>} prompt what would be queued
+ */
+
+const TOOLS = 22;
+const STACK = 24;
+const SAY = 14;
+const GAP = 4;
+const EMPTY = 44;
+const ROWS_SEEN = 12; // the rest by scrolling
+const MARGINS = 20; // above and below a widget of HTML
+const WIDTH = 460; // of a node that is new
+const SAID = 6000; // milliseconds
+const SHORT = 60; // letters of a file's name in the menu
+
+/** Okabe and Ito's colours, which the colour-blind can tell apart; then the same, paler. */
+const COLOURS = ["#e69f00", "#56b4e9", "#2bb38a", "#f0e442", "#d58fb8", "#5a8fe0", "#e0703a", "#b8b8b8",
+  "#f3cf80", "#aadaf4", "#94d9c4", "#f7f1a0"];
+
+export const TABLE_CSS = `
+.dsoup-ingredients { position: relative; display: flex; flex-direction: column; gap: ${GAP}px; overflow: hidden;
+  container-type: inline-size; }
+.dsoup-ingredients .dsoup-tools > :first-child { margin-right: auto; opacity: 0.8; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; min-width: 0; }
+.dsoup-ingredients .dsoup-ing-add { flex: none; width: 92px; font-weight: 600; }
+.dsoup-ing-rows { display: flex; flex: none; flex-direction: column; gap: 2px; overflow-y: auto; overflow-x: hidden; }
+.dsoup-ing-empty { display: flex; flex: none; align-items: center; justify-content: center; height: ${EMPTY}px; padding: 0 12px;
+  text-align: center; opacity: 0.8; border-radius: 5px;
+  box-shadow: inset 0 0 0 1px color-mix(in srgb, var(--input-text, #ddd) 22%, transparent); }
+.dsoup-ingredients .dsoup-say { flex: none; }
+${BAR_CSS}${ROW_CSS}`;
+
+/** The table of one Cook Soup. */
+export class IngredientTable {
+  /**
+   * @param {any} node
+   * @param {Host} host
+   * @param {IngredientFacts} facts
+   */
+  constructor(node, host, facts) {
+    this.node = node;
+    this.host = host;
+    this.server = facts;
+    /** @type {Line[]} */
+    this.lines = [];
+    /** @type {Row[]} */
+    this.rows = [];
+    this.known = new IngredientKnowledge(facts, () => this.show(), (text) => this.say(text));
+    this.question = 0;
+    this.needed = 0;
+    this.focused = 0;
+    /** @type {any} the node whose details are shown */
+    this.open = null;
+    /** @type {any[] | null} ingredients of a recipe that come before the chain, or are cooked instead */
+    this.before = null;
+    this.instead = false;
+    this.said = { text: "", until: 0 };
+    /** @type {{parts: any[], left?: number, right?: number} | null} what a stroke began with */
+    this.stroke = null;
+    this.#build();
+    forward(this.element, host.canvas);
+    this.widget = node.addDOMWidget("ingredients table", "dsoup_ingredients", this.element, {
+      serialize: false, hideOnZoom: false, getMinHeight: () => this.#height(),
+    });
+    this.widget.serialize = false;
+    for (const name of ["normalise", "base", "method"]) {
+      const widget = widgetOf(node, name);
+      if (widget) chain(widget, "callback", () => void this.refresh());
+    }
+    if (node.size[0] < WIDTH) node.setSize([WIDTH, node.size[1]]);
+  }
+
+  // -- reading the graph -------------------------------------------------------------------------
+
+  /** Read the graph, and ask the server about what is new. */
+  async refresh() {
+    takePlace(this.element, this.node);
+    const question = ++this.question;
+    const { nodes, beyond } = this.#read();
+    this.show();
+    if (!beyond) return;
+    const before = await this.#cooked(nodes);
+    if (question !== this.question) return;
+    this.before = before;
+    this.#read();
+    this.show();
+  }
+
+  #read() {
+    const { node } = this;
+    this.instead = inputOf(node, "recipe")?.link != null;
+    const { nodes, beyond } = this.instead ? { nodes: [], beyond: "recipe" } : chainOf(node);
+    if (!beyond) this.before = null;
+    const foreign = (this.before ?? []).map(lineOfRecipe);
+    if (beyond && !this.before) foreign.push(lineUnknown(beyond));
+    this.lines = [...foreign, ...nodes.map((each) => lineOfNode(each, node))];
+    return { nodes, beyond };
+  }
+
+  /**
+   * The ingredients that the browser cannot follow, as the server reads them out of the prompt.
+   * @param {any[]} nodes
+   * @returns {Promise<any[] | null>}
+   */
+  async #cooked(nodes) {
+    try {
+      const prompt = (await this.host.prompt()).output;
+      const keys = Object.keys(prompt).filter((key) => key === String(this.node.id) || key.endsWith(`:${this.node.id}`));
+      const found = keys.length === 1 ? (await this.server.cooked(prompt, keys[0]))?.ingredients : null;
+      if (!Array.isArray(found)) return null;
+      return this.instead ? found : found.slice(0, Math.max(found.length - nodes.filter(isActive).length, 0));
+    } catch {
+      return null;
+    }
+  }
+
+  get #parts() {
+    return this.lines.map(({ share, active, locked, fixed }) => ({ share, active, locked: locked || fixed }));
+  }
+
+  /** How many rows come before those of the chain, from a recipe. */
+  get #before() {
+    return this.lines.filter(({ node }) => !node).length;
+  }
+
+  get #normalise() {
+    return valueOf(this.node, "normalise") !== false;
+  }
+
+  // -- showing -----------------------------------------------------------------------------------
+
+  show() {
+    const reading = read(this.#parts, this.#normalise);
+    while (this.rows.length < this.lines.length) this.rows.push(new Row(this.#toldByRows()));
+    const rows = this.rows.slice(0, this.lines.length);
+    rows.forEach((row, at) => {
+      row.reference = this.known.reference || "the base";
+      row.show(this.#shown(this.lines[at], at, reading));
+      row.share.tabIndex = at === Math.min(this.focused, rows.length - 1) ? 0 : -1;
+    });
+    if (this.list.children.length !== rows.length) this.list.replaceChildren(...rows.map(({ element }) => element));
+    this.list.hidden = !rows.length;
+    this.empty.hidden = rows.length > 0;
+    this.stack.element.hidden = !rows.length;
+    this.equal.disabled = !rows.some((_, at) => this.lines[at].node);
+    this.#showStack(reading);
+    this.#showWords(reading);
+    this.#grow();
+    this.known.learn(this.lines, String(valueOf(this.node, "base") ?? "none"));
+  }
+
+  /**
+   * @param {Line} line
+   * @param {number} at
+   * @param {import("./ingredient_shares.js").Reading} reading
+   * @returns {import("./ingredient_row.js").Shown}
+   */
+  #shown(line, at, reading) {
+    const percent = reading.mode === "percent" && line.active;
+    const off = !line.active && reading.mode === "percent";
+    const value = percent ? reading.values[at] : off ? null : line.share ?? null;
+    const shares = this.lines.map(({ share }) => share ?? 0);
+    return {
+      at, colour: COLOURS[at % COLOURS.length], kind: line.kind, file: line.file, own: line.node !== null,
+      active: line.active, solo: line.node !== null && isSolo(line.node), locked: line.node !== null && line.locked,
+      fixed: line.fixed || off, open: line.node !== null && line.node === this.open,
+      percent, value, text: off ? "off" : value === null ? "?" : percent ? percentText(value) : shareText(value),
+      scale: percent ? [0, 100] : [Math.min(...shares, 0), Math.max(...shares, 1)],
+      marks: line.marks, why: line.why, ...this.known.of(line),
+    };
+  }
+
+  /** @param {import("./ingredient_shares.js").Reading} reading */
+  #showStack({ mode, values, total }) {
+    const shown = this.lines.map((line, at) => ({ line, at, value: values[at] }))
+      .filter(({ line }) => line.active && mode !== "unknown");
+    const size = shown.reduce((whole, { value }) => whole + Math.abs(value), 0);
+    const whole = mode === "percent" ? 100 : Math.max(size, 1);
+    const segments = shown.map(({ line, at, value }) => ({
+      at, name: namesOf(line.file).name, colour: COLOURS[at % COLOURS.length], value, locked: line.locked,
+      text: mode === "percent" ? percentText(value) : shareText(value),
+    }));
+    const raw = mode === "raw" && total > 1 && !values.some((value) => value < 0);
+    const parts = this.#parts;
+    this.stack.show(segments, whole, mode === "unknown" ? "Known when the graph runs" : "All are bypassed: nothing to cook",
+      raw ? 1 / whole : null, (at) => !values.some((value) => value < 0) && besides(parts, at) !== null);
+  }
+
+  /** @param {import("./ingredient_shares.js").Reading} reading */
+  #showWords({ mode, total, trouble }) {
+    const active = this.lines.filter((line) => line.active).length;
+    const muted = this.lines.length - active;
+    const count = `${active} ingredient${active === 1 ? "" : "s"}${muted ? `, ${muted} bypassed` : ""}`;
+    this.title.textContent = this.lines.length ? count : "Ingredients";
+    const both = this.instead && inputOf(this.node, INPUT)?.link != null
+      ? "Both a recipe and ingredients are connected: leave one of them out." : "";
+    const none = this.lines.length && !active ? "All ingredients are bypassed: there is nothing to cook." : "";
+    const now = Date.now() < this.said.until ? this.said.text : "";
+    const wrong = both || none || trouble;
+    const sums = mode === "raw" && this.lines.length ? `Shares as they are, ${shareText(total)} in all.` : "";
+    const { reference } = this.known;
+    const taste = reference ? `Distances are from ${namesOf(reference).name}.` : "";
+    this.status.textContent = now || wrong || [sums, taste].filter(Boolean).join(" ");
+    this.status.title = this.status.textContent ?? "";
+    this.status.classList.toggle("wrong", Boolean(now || wrong));
+  }
+
+  /** Files may have changed. */
+  forget() {
+    this.known.forget();
+  }
+
+  /** @param {string} text shown for a while */
+  say(text) {
+    this.said = { text, until: text ? Date.now() + SAID : 0 };
+    if (text) setTimeout(() => this.#showWords(read(this.#parts, this.#normalise)), SAID + 50);
+  }
+
+  // -- changing ----------------------------------------------------------------------------------
+
+  /** @param {import("./ingredient_shares.js").Change} change */
+  #apply({ shares, trouble }) {
+    this.say(trouble);
+    shares?.forEach((share, at) => {
+      const { node } = this.lines[at];
+      if (node && share !== this.lines[at].share) this.#write(node, share);
+    });
+    this.#read();
+    this.show();
+  }
+
+  /** @param {any} node @param {number} share */
+  #write(node, share) {
+    const widget = widgetOf(node, "share");
+    widget.value = share;
+    widget.callback?.(share); // Nodes 2.0 shows what comes through here,
+    if (widget.value !== share) widget.value = share; // and it is rounded to what its own control can set
+    node.setDirtyCanvas?.(true, true);
+  }
+
+  /** @param {Row} row @param {number} value percentage or share; counted from where the stroke began */
+  #set(row, value) {
+    const { at } = row;
+    const line = this.lines[at];
+    if (!line?.node || line.fixed) return;
+    const parts = this.stroke?.parts ?? this.#parts;
+    if (row.shown?.percent) return this.#apply(setPercent(parts, at, value));
+    if (line.locked) return this.#apply({ shares: null, trouble: "This row is locked: unlock it to change its share." });
+    const shares = this.#parts.map(({ share }) => share ?? 0);
+    shares[at] = Math.min(Math.max(value, -10), 10);
+    return this.#apply({ shares: this.lines.map(({ share }, each) => (each === at ? shares[at] : share ?? 0)), trouble: "" });
+  }
+
+  /** @param {Row} row @param {number} by percent, or twentieths of a share */
+  #step(row, by) {
+    this.stroke = null;
+    const { value = 0, percent } = row.shown ?? {};
+    const step = percent ? by : by * 0.05;
+    const places = Math.abs(by) < 1 ? (percent ? 1 : 3) : percent ? 0 : 2;
+    const next = Number(((value ?? 0) + step).toFixed(places));
+    this.#set(row, next);
+  }
+
+  /** @param {Row} row @param {string} action */
+  #act(row, action) {
+    const { at } = row;
+    const line = this.lines[at];
+    const nodes = this.lines.flatMap(({ node }) => node ?? []);
+    const focus = { previous: at - 1, next: at + 1 }[action];
+    if (focus !== undefined) return this.#focus(focus);
+    if (!line?.node) return undefined;
+    if (action === "up" || action === "down") return this.#move(at, at + (action === "up" ? -1 : 1));
+    if (action === "select") return this.#select(line.node);
+    if (action === "hash") return void this.known.hash(line);
+    if (action === "open") this.open = this.open === line.node ? null : line.node;
+    if (action === "lock" && !line.fixed) toggleLock(line.node);
+    if (action === "mute") toggleMute(nodes, line.node);
+    if (action === "solo") toggleSolo(nodes, line.node);
+    if (action === "solo" && this.#before && isSolo(line.node)) this.say("What comes from a recipe stays in the soup.");
+    if (action === "remove") this.#remove(line);
+    for (const node of nodes) node.setDirtyCanvas?.(true, true);
+    void this.refresh();
+    if (action === "remove" && this.rows[at]) this.#focus(Math.min(at, this.lines.length - 1));
+    return undefined;
+  }
+
+  /** @param {Line} line */
+  #remove({ node, file }) {
+    const others = sharedWith(node, this.node);
+    remove(this.node, node);
+    const also = others.length ? ` It was also taken from ${others.map((each) => `${titleOf(each)} (#${each.id})`).join(", ")}.`
+      : "";
+    this.say(`${namesOf(file).name} was removed; Ctrl+Z brings it back.${also}`);
+  }
+
+  /** @param {number} from @param {number} to */
+  #move(from, to) {
+    const before = this.#before;
+    if (from < before || to < before || to >= this.lines.length) return;
+    this.say(move(this.node, from - before, to - before));
+    void this.refresh();
+    this.#focus(this.said.text ? from : to);
+  }
+
+  /** @param {any} node */
+  #select(node) {
+    const canvas = this.host.canvas();
+    canvas?.selectNode?.(node);
+    canvas?.centerOnNode?.(node);
+    canvas?.setDirty?.(true, true);
+  }
+
+  /** @param {number} at */
+  #focus(at) {
+    this.focused = Math.min(Math.max(at, 0), this.lines.length - 1);
+    this.rows.forEach((row, each) => { row.share.tabIndex = each === this.focused ? 0 : -1; });
+    this.rows[this.focused]?.focus();
+  }
+
+  /** @param {string} kind of node @param {string} file */
+  #add(kind, file) {
+    const made = this.host.create(kind);
+    if (!made) return;
+    append(this.node, made, file);
+    void this.refresh();
+  }
+
+  // -- size --------------------------------------------------------------------------------------
+
+  #height() {
+    const rows = this.lines.length;
+    const seen = Math.min(rows, ROWS_SEEN) * ROW - 2 + (this.lines.some(({ node }) => node && node === this.open) ? DETAILS : 0);
+    const inside = rows ? STACK + GAP + seen : EMPTY;
+    return TOOLS + GAP + inside + GAP + SAY + MARGINS;
+  }
+
+  /** Let the node be as high as it needs; and give back what it no longer needs. */
+  #grow() {
+    const needed = this.#height();
+    this.list.style.maxHeight = `${needed - MARGINS - TOOLS - SAY - STACK - 3 * GAP}px`;
+    if (needed === this.needed) return;
+    const less = this.needed ? Math.min(needed - this.needed, 0) : 0;
+    this.needed = needed;
+    this.element.style.minHeight = `${needed - MARGINS}px`; // Nodes 2.0 goes by this
+    const [width, height] = this.node.size;
+    const wanted = Math.max(this.node.computeSize()[1], height + less);
+    if (wanted !== height) this.node.setSize([width, wanted]);
+    this.node.setDirtyCanvas?.(true, true);
+  }
+
+  // -- building ----------------------------------------------------------------------------------
+
+  #build() {
+    this.title = make("span");
+    this.equal = make("button", { type: "button", title: "The same percentage for every row that is not locked" }, "Equal");
+    this.equal.addEventListener("click", () => {
+      this.stroke = null;
+      this.#apply(equalise(this.#parts));
+    });
+    this.add = make("select", { className: "dsoup-ing-add", title: "Add an ingredient to the end of the chain" });
+    this.add.setAttribute("aria-label", "Add an ingredient");
+    this.add.addEventListener("pointerdown", () => this.#offer());
+    this.add.addEventListener("focus", () => this.#offer());
+    this.add.addEventListener("change", () => {
+      const [kind, ...file] = this.add.value.split(" ");
+      this.add.value = "";
+      this.#add(kind, file.join(" "));
+    });
+    this.#offer();
+    this.stack = new StackedBar({
+      begin: (at) => this.#beginDivider(at),
+      moved: (amount) => this.#moveDivider(amount),
+      point: (at) => this.#point(at),
+    });
+    this.list = make("div", { className: "dsoup-ing-rows" });
+    this.list.setAttribute("role", "list");
+    this.list.dataset.captureWheel = "true"; // it scrolls, and the canvas does not zoom: in Nodes 2.0, and in LiteGraph
+    this.list.addEventListener("wheel", (/** @type {Event} */ event) => {
+      if (this.list.scrollHeight > this.list.clientHeight) event.stopPropagation();
+    }, { passive: true });
+    this.empty = make("div", { className: "dsoup-ing-empty" },
+      "Add the first checkpoint or LoRA here, or connect a chain of Soup Ingredients.");
+    this.status = make("div", { className: "dsoup-say" });
+    this.status.setAttribute("role", "status");
+    this.element = make("div", { className: "dsoup-ingredients dsoup" },
+      make("div", { className: "dsoup-tools" }, this.title, this.equal, this.add),
+      this.stack.element, this.list, this.empty, this.status);
+    this.element.setAttribute("role", "group");
+    this.element.setAttribute("aria-label", "Ingredients");
+  }
+
+  /** Fill the menu with what can be added. */
+  #offer() {
+    const group = (/** @type {string} */ label, /** @type {string} */ kind) => make("optgroup", { label },
+      ...this.host.files(kind).map((file) => make("option", { value: `${kind} ${file}` },
+        file.length > SHORT ? `…${file.slice(-SHORT)}` : file)));
+    const kept = this.add.options?.length ?? 0;
+    const groups = [group("Checkpoints", "DSoupIngredient"), group("LoRAs", "DSoupLoRAIngredient")];
+    const count = 1 + groups.reduce((sum, { children }) => sum + children.length, 0);
+    if (kept === count) return;
+    this.add.replaceChildren(make("option", { value: "", hidden: true }, "+ Add"), ...groups.filter(({ children }) =>
+      children.length));
+    this.add.value = "";
+  }
+
+  #toldByRows() {
+    return {
+      begin: () => { this.stroke = { parts: this.#parts }; },
+      set: (/** @type {Row} */ row, /** @type {number} */ value) => this.#set(row, value),
+      step: (/** @type {Row} */ row, /** @type {number} */ by) => this.#step(row, by),
+      act: (/** @type {Row} */ row, /** @type {string} */ action) => this.#act(row, action),
+      grip: (/** @type {Row} */ row, /** @type {PointerEvent} */ event) =>
+        dragRow(row, event, this.rows.slice(this.#before, this.lines.length), (to) => this.#move(row.at, to)),
+      point: (/** @type {Row | null} */ row) => this.#point(row?.at ?? null),
+    };
+  }
+
+  /** @param {number | null} at */
+  #point(at) {
+    this.stack.point(at);
+    this.rows.forEach((row) => row.point(row.at === at));
+  }
+
+  /** @param {number} at */
+  #beginDivider(at) {
+    const parts = this.#parts;
+    const between = besides(parts, at);
+    if (!between || parts.some(({ share, active }) => active && (share ?? -1) < 0)) return false;
+    this.stroke = { parts, left: between[0], right: between[1] };
+    return true;
+  }
+
+  /** @param {number} amount of the whole bar */
+  #moveDivider(amount) {
+    const { parts, left, right } = this.stroke ?? {};
+    if (!parts || left === undefined || right === undefined) return;
+    const { mode, total, values } = read(parts, this.#normalise);
+    const by = mode === "percent" ? Math.round(100 * amount) : Number((amount * Math.max(total, 1)).toFixed(2));
+    const snapped = mode === "percent" ? Math.round(values[left] + by) - values[left] : by; // whole percents
+    this.#apply(transfer(parts, left, right, snapped, this.#normalise));
+  }
+}
