@@ -29,6 +29,7 @@ export const CORNERS_CSS = `
 .dsoup-mix-ends > .dsoup-mix-corner:not(:first-child) { flex-direction: row-reverse; }
 .dsoup-mix-ends > .dsoup-mix-corner:not(:first-child) output { text-align: right; }
 .dsoup-mix-corner small { margin-left: 5px; font-size: 10px; opacity: 0.7; }
+@container (max-width: 325px) { .dsoup-mix-corner small { display: none; } }
 .dsoup-mix-field { position: relative; cursor: crosshair; touch-action: none; user-select: none; border-radius: 4px; }
 .dsoup-mix-field input {
   position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; pointer-events: none;

@@ -40,9 +40,9 @@ export const TOOLS_CSS = `
 .dsoup-console .dsoup-tools > span { display: flex; flex: none; gap: 2px; }
 .dsoup-console .dsoup-tools > span > button { flex: none; width: 24px; padding: 0; }
 @container (max-width: 325px) {
-  .dsoup-console .dsoup-tools > span, .dsoup-console .dsoup-tools { gap: 1px; }
-  .dsoup-console .dsoup-tools > span > button { width: 20px; }
-  .dsoup-console .dsoup-tools > span > button svg { margin: 4px auto; }
+  .dsoup-console .dsoup-tools { gap: 1px; }
+  .dsoup-console .dsoup-tools > span { display: contents; }
+  .dsoup-console .dsoup-tools > span > button { flex: 1 1 0; width: auto; min-width: 0; }
 }
 `;
 

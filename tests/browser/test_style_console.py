@@ -158,6 +158,7 @@ def test_load_and_save_give_the_same(page):
         assert page.prompt() == prompt
 
 
+@pytest.mark.slow
 def test_switching_the_rendering(page):
     page.load("", "triangle")
     for vue in (not page.vue, page.vue):
@@ -251,7 +252,7 @@ def test_a_pad_of_three(page):
     for corner, name in {(0.5, -0.1): "ink", (-0.1, 1.1): "anime", (1.1, 1.1): "photo"}.items():
         page.drag(page.at(0.5, 0.5), page.at(*corner))
         assert page.text() == f"{name} = 1"
-    page.drag(page.knob(), page.at(0.5, 1.2))
+    page.page.mouse.click(*page.at(0.5, 1.03))
     assert set(page.weights()) == {"anime", "photo"} and hundredths(page.weights()) == 100
 
 
@@ -261,8 +262,9 @@ def test_a_pad_of_four(page):
     assert page.weights() == {"ink": pytest.approx(0.125, abs=0.02), "anime": pytest.approx(0.375, abs=0.02),
                               "photo": pytest.approx(0.125, abs=0.02), "oil": pytest.approx(0.375, abs=0.02)}
     assert hundredths(page.weights()) == 100 and not page.hollow()
-    for corner, name in {(-1, -1): "ink", (2, -1): "anime", (-1, 2): "photo", (2, 2): "oil"}.items():
-        page.drag(page.at(0.5), page.at(*corner))
+    for at, name in enumerate(NAMES):
+        corner = (1.01 if at % 2 else -0.01, 1.01 if at > 1 else -0.01)
+        page.page.mouse.click(*page.at(*corner))
         assert page.text() == f"{name} = 1"
     page.drag(page.at(0.5), page.at(0.5, -1))
     assert page.weights() == {"ink": pytest.approx(0.5, abs=0.02), "anime": pytest.approx(0.5, abs=0.02)}
@@ -276,9 +278,9 @@ def test_pads_with_keys(page):
                           ("m", dict.fromkeys(NAMES, 0.25)), ("b", {"anime": 1})]:
         page.press(keys)
         assert page.weights() == weights, keys
-    for _ in range(20):
+    for _ in range(6):
         page.press("Shift+ArrowDown")
-    assert page.weights() == {"anime": 0.8, "oil": 0.2}, "steps that are small add up"
+    assert page.weights() == {"anime": 0.94, "oil": 0.06}, "steps that are small add up"
     page.view("triangle")
     page.point().focus()
     page.press("c")
@@ -345,7 +347,7 @@ def test_random_mixes(page):
         assert weights.pop("another") == 1 and hundredths(weights) == 100
         drawn.add(page.text())
     assert len(drawn) == 4
-    for _ in range(4):
+    for _ in range(2):
         page.tool("Random").click(modifiers=["Shift"])
         assert len(page.weights()) in (2, 3, 4)
     page.tool("Clear").click()
@@ -477,6 +479,7 @@ def test_many_styles(page):
     scrolled = "document.querySelector('.dsoup-styles').scrollTop"
     assert rows.count() == len(names) and page.js(f"{NODE}.size[1]") < 620
     box = page.page.locator(".dsoup-styles").bounding_box()
+    page.slider("style 3").focus()  # the newest Nodes 2.0 scrolls only what has the focus
     page.page.mouse.move(box["x"] + 90, box["y"] + 90)
     page.page.mouse.wheel(0, 120)
     page.wait(f"() => {scrolled} > 50")
