@@ -23,6 +23,8 @@ export class IngredientKnowledge {
     this.say = say;
     /** @type {Map<string, Facts>} */
     this.facts = new Map();
+    /** @type {Set<string>} what is shown until it is known again */
+    this.stale = new Set();
     /** @type {Map<string, Tasted>} */
     this.tasted = new Map();
     this.reference = ""; // what distances are from
@@ -38,7 +40,7 @@ export class IngredientKnowledge {
 
   /** Files may have changed. */
   forget() {
-    this.facts.clear();
+    this.stale = new Set(this.facts.keys());
     this.asked = "";
   }
 
@@ -49,10 +51,12 @@ export class IngredientKnowledge {
    */
   learn(lines, base) {
     for (const line of lines) {
-      if (!line.file || this.facts.has(keyOf(line))) continue;
-      this.facts.set(keyOf(line), {});
+      const key = keyOf(line);
+      if (!line.file || (this.facts.has(key) && !this.stale.has(key))) continue;
+      this.facts.set(key, this.facts.get(key) ?? {});
+      this.stale.delete(key);
       void this.server.of(line.kind, line.file).then((facts) => {
-        this.facts.set(keyOf(line), facts);
+        this.facts.set(key, facts);
         this.changed();
       });
     }

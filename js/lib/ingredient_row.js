@@ -31,6 +31,7 @@ import { percentText, readNumber } from "./ingredient_shares.js";
  * @property {(row: Row) => void} begin a stroke
  * @property {(row: Row, value: number) => void} set its value, within a stroke
  * @property {(row: Row, by: number) => void} step
+ * @property {() => void} done typing is over
  * @property {(row: Row, action: string) => void} act "lock", "mute", "solo", "remove", "select", "open", "hash", "up",
  * "down", "previous", "next"
  * @property {(row: Row, event: PointerEvent) => void} grip
@@ -262,7 +263,10 @@ export class Row {
     this.number.addEventListener("focus", () => this.number.select());
     this.number.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#typing(event));
     this.number.addEventListener("change", () => this.#typed());
-    this.number.addEventListener("blur", () => { this.number.value = this.shown?.text ?? ""; });
+    this.number.addEventListener("blur", () => {
+      this.number.value = this.shown?.text ?? "";
+      this.told.done();
+    });
   }
 
   /** @param {PointerEvent} event */

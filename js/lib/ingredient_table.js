@@ -304,6 +304,7 @@ export class IngredientTable {
     if (action === "solo" && this.#before && isSolo(line.node)) this.say("What comes from a recipe stays in the soup.");
     if (action === "remove") this.#remove(line);
     for (const node of nodes) node.setDirtyCanvas?.(true, true);
+    this.#done();
     void this.refresh();
     if (action === "remove" && this.rows[at]) this.#focus(Math.min(at, this.lines.length - 1));
     return undefined;
@@ -323,6 +324,7 @@ export class IngredientTable {
     const before = this.#before;
     if (from < before || to < before || to >= this.lines.length) return;
     this.say(move(this.node, from - before, to - before));
+    this.#done();
     void this.refresh();
     this.#focus(this.said.text ? from : to);
   }
@@ -330,9 +332,18 @@ export class IngredientTable {
   /** @param {any} node */
   #select(node) {
     const canvas = this.host.canvas();
-    canvas?.selectNode?.(node);
-    canvas?.centerOnNode?.(node);
-    canvas?.setDirty?.(true, true);
+    setTimeout(() => { // the click that brought us here selects this table's node
+      canvas?.selectNode?.(node);
+      canvas?.centerOnNode?.(node);
+      canvas?.setDirty?.(true, true);
+    });
+  }
+
+  /** A step of the graph's undo ends here: ComfyUI looks by itself before a click, and not at all while one types. */
+  #done() {
+    const canvas = this.host.canvas();
+    canvas?.emitBeforeChange?.();
+    canvas?.emitAfterChange?.();
   }
 
   /** @param {number} at */
@@ -347,6 +358,7 @@ export class IngredientTable {
     const made = this.host.create(kind);
     if (!made) return;
     append(this.node, made, file);
+    this.#done();
     void this.refresh();
   }
 
@@ -381,6 +393,7 @@ export class IngredientTable {
     this.equal.addEventListener("click", () => {
       this.stroke = null;
       this.#apply(equalise(this.#parts));
+      this.#done();
     });
     this.add = make("select", { className: "dsoup-ing-add", title: "Add an ingredient to the end of the chain" });
     this.add.setAttribute("aria-label", "Add an ingredient");
@@ -432,6 +445,7 @@ export class IngredientTable {
     return {
       begin: () => { this.stroke = { parts: this.#parts }; },
       set: (/** @type {Row} */ row, /** @type {number} */ value) => this.#set(row, value),
+      done: () => this.#done(),
       step: (/** @type {Row} */ row, /** @type {number} */ by) => this.#step(row, by),
       act: (/** @type {Row} */ row, /** @type {string} */ action) => this.#act(row, action),
       grip: (/** @type {Row} */ row, /** @type {PointerEvent} */ event) =>
