@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { StyleNames, readWeights, studentOf, writeWeight } from "../../js/lib/style_sliders.js";
+import { StyleNames, studentOf } from "../../js/lib/style_names.js";
+import { readWeights, writeWeight } from "../../js/lib/style_text.js";
 
 const NAMES = ["ink", "anime", "photo = real", "3D"];
 /** @param {string} text */
