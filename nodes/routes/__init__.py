@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server import PromptServer
 
-from . import blocks, styles
+from . import blocks, recipes, styles
 
 
 def serve() -> None:
@@ -13,6 +13,6 @@ def serve() -> None:
     if server is None:
         return
     known = {(getattr(route, "method", None), getattr(route, "path", None)) for route in server.routes}
-    for method, path, handler in (*styles.ROUTES, *blocks.ROUTES):
+    for method, path, handler in (*styles.ROUTES, *blocks.ROUTES, *recipes.ROUTES):
         if (method, path) not in known:
             server.routes.route(method, path)(handler)
