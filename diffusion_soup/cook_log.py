@@ -209,5 +209,5 @@ def picture_of(data: Any) -> Picture | None:
     """A picture out of JSON values; None if it is none."""
     if not isinstance(data, dict):
         return None
-    found = Picture(data.get("filename", ""), data.get("subfolder") or "", data.get("type") or "output")
+    found = Picture(data.get("filename", ""), data.get("subfolder", ""), data.get("type", "output"))
     return found if found.filename and all(isinstance(each, str) and len(each) <= 1024 for each in found) else None

@@ -2,10 +2,10 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { addStyle } from "./lib/elements.js";
-import { hush, keep, MESSAGE_CSS, say } from "./lib/node_message.js";
-import { looker } from "./lib/nodes.js";
+import { attach, hush, keep, MESSAGE_CSS, say } from "./lib/node_message.js";
+import { kindOf, looker } from "./lib/nodes.js";
 import { nodeOfExecution } from "./lib/recipe_copy.js";
-import { cookedLine, failureSentence, refusals } from "./lib/run_messages.js";
+import { cookedLine, failureSentence, isOurs, refusals } from "./lib/run_messages.js";
 
 const LOOKS = 20;
 const PAUSE = 100; // milliseconds between two looks
@@ -30,7 +30,7 @@ function tell(id, sentence) {
 
 function starts() {
   said = "";
-  walk((node) => hush(node, ["wrong"]));
+  walk(hush);
 }
 
 /** @param {(node: any) => void} look */
@@ -48,7 +48,7 @@ function failed({ detail }) {
 function executed({ detail }) {
   const node = nodeOfExecution(root(), String(detail?.display_node ?? detail?.node));
   if (!node) return;
-  hush(node, ["wrong"]);
+  hush(node);
   const line = cookedLine(detail.output);
   if (line) say(node, line.notes ? "noted" : "done", line.sentence, canvas);
 }
@@ -59,7 +59,7 @@ let refused = null;
 /** A prompt was answered: if it was refused, ComfyUI will soon have the reasons. @param {number} looks */
 function lookForRefusal(looks = LOOKS) {
   const errors = app.lastNodeErrors;
-  if (errors && errors !== refused) {
+  if (errors && errors !== refused && Object.keys(errors).length) {
     refused = errors;
     starts();
     for (const [id, sentence] of refusals(errors)) tell(id, sentence);
@@ -86,6 +86,10 @@ app.registerExtension({
     api.addEventListener("executed", executed);
     api.addEventListener("graphChanged", keepSoon);
     watchAnswers();
+  },
+
+  nodeCreated(node) {
+    if (isOurs(kindOf(node))) attach(node, canvas);
   },
 
   afterConfigureGraph: keepSoon,

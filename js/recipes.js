@@ -83,6 +83,8 @@ app.registerExtension({
     });
   },
 
+  getSelectionToolboxCommands: (item) => (kindOf(item) === "DSoupCook" ? [COPY] : []),
+
   getNodeMenuItems(node) {
     if (kindOf(node) !== "DSoupCook") return [];
     return [null, { content: "Copy recipe", callback: () => void desk.copyOf(node) }];

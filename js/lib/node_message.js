@@ -3,15 +3,17 @@ import { forward, make, takePlace } from "./elements.js";
 
 const NAME = "dsoup_message";
 const LEAST = 22;
-const WIDGET_GAP = 4;
+const MARGIN = 4; // around it, where nodes are drawn
+const PADDING = 8;
 
 export const MESSAGE_CSS = `
-.dsoup-message { display: flex; gap: 6px; padding: 4px 7px; border-radius: 4px; box-sizing: border-box; overflow: hidden;
+.dsoup-message { display: flex; align-items: flex-start; gap: 6px; padding: 4px 7px; border-radius: 4px; box-sizing: border-box; overflow: hidden;
   font-size: 11px; line-height: 1.35; user-select: text; contain: inline-size; }
 .dsoup-message.wrong { color: var(--fg-color, #fff); border-left: 3px solid #e0483e;
   background: color-mix(in srgb, #e0483e 22%, var(--comfy-menu-bg, #353535)); }
 .dsoup-message.done { opacity: 0.8; padding: 3px 7px; }
 .dsoup-message.noted { opacity: 1; border-left: 3px solid #e0a030; }
+.dsoup-message[hidden] { display: none; }
 .dsoup-message .says { flex: 1; min-width: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
 .dsoup-message button { flex: none; width: 18px; height: 18px; padding: 0; border: 0; background: none; }
 `;
@@ -22,27 +24,31 @@ export const MESSAGE_CSS = `
 const messages = new WeakMap();
 
 /**
+ * Make a node able to say something. Nodes 2.0 of older frontends shows only what a node is made with.
+ * @param {any} node
+ * @param {() => any} canvas
+ */
+export function attach(node, canvas) {
+  const known = messages.get(node);
+  if (known) return known;
+  const made = new NodeMessage(node, canvas);
+  messages.set(node, made);
+  return made;
+}
+
+/**
  * Say something on a node, in place of what was said there before.
  * @param {any} node
  * @param {Kind} kind
  * @param {string} sentence
  * @param {() => any} canvas
  */
-export function say(node, kind, sentence, canvas) {
-  hush(node);
-  messages.set(node, new NodeMessage(node, kind, sentence, canvas));
-}
+export const say = (node, kind, sentence, canvas) => attach(node, canvas).say(kind, sentence);
 
-/**
- * Take back what was said on a node.
- * @param {any} node
- * @param {Kind[]} [kinds] these alone
- */
-export function hush(node, kinds) {
+/** Take back what went wrong on a node. @param {any} node */
+export function hush(node) {
   const message = messages.get(node);
-  if (!message || (kinds && !kinds.includes(message.kind))) return;
-  messages.delete(node);
-  message.remove();
+  if (message?.kind === "wrong") message.hush();
 }
 
 /** Put messages in place again where Nodes 2.0 has drawn their node anew. @param {any} node */
@@ -52,58 +58,61 @@ export function keep(node) {
 }
 
 class NodeMessage {
-  /** @param {any} node @param {Kind} kind @param {string} sentence @param {() => any} canvas */
-  constructor(node, kind, sentence, canvas) {
+  /** @param {any} node @param {() => any} canvas */
+  constructor(node, canvas) {
     this.node = node;
-    this.kind = kind;
-    this.height = LEAST;
-    this.text = make("span", { className: "says" }, sentence);
-    this.element = make("div", { className: `dsoup-message dsoup ${kind}` }, this.text);
-    this.element.setAttribute("role", kind === "wrong" ? "alert" : "status");
-    if (kind === "wrong") this.element.append(this.#closer());
+    /** @type {Kind | null} */
+    this.kind = null;
+    this.height = 0;
+    this.text = make("span", { className: "says" });
+    this.close = make("button", { type: "button", title: "Take this message away" }, "×");
+    this.close.setAttribute("aria-label", this.close.title);
+    this.close.addEventListener("click", () => this.hush());
+    this.element = make("div", { className: "dsoup-message dsoup", hidden: true }, this.text, this.close);
+    this.element.setAttribute("role", "status");
     forward(this.element, canvas);
-    this.before = node.size[1];
+    const height = () => (this.height ? this.height + 2 * MARGIN : 0);
     this.widget = node.addDOMWidget(NAME, NAME, this.element, {
-      serialize: false, hideOnZoom: true, getMinHeight: () => this.height, getMaxHeight: () => this.height,
+      serialize: false, hideOnZoom: false, margin: MARGIN, getMinHeight: height, getMaxHeight: height,
     });
     this.widget.serialize = false;
-    this.added = 0;
-    this.grow(LEAST + WIDGET_GAP);
-    this.watcher = new ResizeObserver(() => this.#fit());
-    this.watcher.observe(this.text);
+    this.widget.hidden = true;
+    new ResizeObserver(() => this.#fit()).observe(this.text);
   }
 
-  #closer() {
-    const close = make("button", { type: "button", title: "Take this away" }, "×");
-    close.setAttribute("aria-label", "Take this message away");
-    close.addEventListener("click", () => hush(this.node));
-    return close;
+  /** @param {Kind} kind @param {string} sentence */
+  say(kind, sentence) {
+    this.kind = kind;
+    for (const each of ["wrong", "done", "noted"]) this.element.classList.toggle(each, each === kind);
+    this.text.textContent = sentence;
+    this.close.hidden = kind !== "wrong";
+    this.element.setAttribute("role", kind === "wrong" ? "alert" : "status");
+    this.element.hidden = this.widget.hidden = false;
+    this.#setHeight(Math.max(this.height, LEAST));
+    this.#fit();
+  }
+
+  hush() {
+    this.kind = null;
+    this.text.textContent = "";
+    this.element.hidden = this.widget.hidden = true;
+    this.#setHeight(0);
   }
 
   /** As high as its text is where it wraps. */
   #fit() {
-    const wanted = Math.max(LEAST, this.text.offsetHeight + 8);
-    if (!this.text.offsetHeight || Math.abs(wanted - this.height) < 2) return;
-    const more = wanted - this.height;
-    this.height = wanted;
-    this.element.style.minHeight = `${wanted}px`;
-    this.grow(more);
+    const wanted = Math.max(LEAST, this.text.offsetHeight + PADDING);
+    if (this.kind && this.text.offsetHeight && Math.abs(wanted - this.height) >= 2) this.#setHeight(wanted);
   }
 
-  /** The node gets room for it, and gives it back. @param {number} height */
-  grow(height) {
+  /** The node gets room for it, or gets smaller again. @param {number} height */
+  #setHeight(height) {
     const { node } = this;
-    this.added += height;
-    node.setSize([node.size[0], Math.max(node.size[1] + height, node.computeSize()[1])]);
-    node.graph?.setDirtyCanvas?.(true, true);
-  }
-
-  remove() {
-    const { node } = this;
-    this.watcher.disconnect();
-    if (node.removeWidget && node.widgets?.includes(this.widget)) node.removeWidget(this.widget);
-    this.element.remove();
-    node.setSize([node.size[0], Math.max(node.size[1] - this.added, node.computeSize()[1])]);
+    const room = (/** @type {number} */ of) => (of ? of + 2 * MARGIN : 0);
+    const more = room(height) - room(this.height);
+    this.height = height;
+    this.element.style.minHeight = `${height}px`;
+    if (more) node.setSize([node.size[0], Math.max(node.size[1] + more, node.computeSize()[1])]);
     node.graph?.setDirtyCanvas?.(true, true);
   }
 }

@@ -31,10 +31,12 @@ export const LOG_CSS = `${VIEW_CSS}
   overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .dsoup-log .name:hover:enabled { text-decoration: underline; filter: none; }
 .dsoup-log .meta { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; opacity: 0.75; font-size: 11px; }
-.dsoup-log .last { display: flex; align-items: center; gap: 3px; min-width: 0; }
-.dsoup-log .last .meta { flex: 1; }
-.dsoup-log .last button { width: 24px; padding: 0; flex: none; background: none; }
-.dsoup-log .last button.sure { width: auto; padding: 0 7px; color: #fff; background: #b3372f; }
+.dsoup-log .first { display: flex; align-items: center; gap: 1px; min-width: 0; }
+.dsoup-log .first .name { flex: 1; min-width: 0; }
+.dsoup-log :is(.first, .top) button:has(svg) { width: 24px; padding: 0; flex: none; background: none; opacity: 0.75; }
+.dsoup-log :is(.first, .top) button:has(svg):is(:hover, :focus-visible) { opacity: 1;
+  background: color-mix(in srgb, var(--fg-color, #fff) 14%, transparent); }
+.dsoup-log button.sure { flex: none; padding: 0 7px; color: #fff; background: #b3372f; }
 .dsoup-log button svg { display: block; width: 14px; height: 14px; margin: auto; fill: none; stroke: currentColor;
   stroke-width: 1.3; stroke-linejoin: round; stroke-linecap: round; }
 .dsoup-log .empty { margin: auto; max-width: 240px; text-align: center; line-height: 1.5; opacity: 0.75; }
@@ -160,10 +162,10 @@ export class RecipeLog {
       this.#sure(button(DELETE, `Delete ${title} from the log`, () => {}), "Delete?",
         () => this.#change({ delete: entry.hash })),
     ];
-    const row = make("li", {}, this.#thumbnail(entry), name, shareBar(entry.recipe, entry.shares),
+    const row = make("li", {}, this.#thumbnail(entry), make("div", { className: "first" }, name, ...buttons),
+      shareBar(entry.recipe, entry.shares),
       make("div", { className: "meta", title: sharesLine(entry) }, sharesLine(entry)),
-      make("div", { className: "last" }, make("span", { className: "meta", title: story(entry) }, metaLine(entry)),
-        ...buttons));
+      make("div", { className: "meta", title: story(entry) }, metaLine(entry)));
     row.dataset.hash = entry.hash;
     return row;
   }

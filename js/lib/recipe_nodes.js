@@ -7,13 +7,13 @@ import { widgetOf } from "./nodes.js";
 const MOST_NODES = 100;
 const GAP = { x: 60, y: 50 };
 const TITLE = 30; // of a node, in LiteGraph
-const TALL = 1500;
+const BAND = 5; // nodes side by side
 
 /**
  * @typedef {{file: string, kind: string, name: string | null, state: string}} KnownFile what the server says of a file
  * @typedef {{recipe: any, hash: string, shares: number[] | null, files: KnownFile[], family: string | null}} Told
- * @typedef {{type: string, widgets: Record<string, any>, inputs: Record<string, [number, number]>,
- *   column: number}} PlannedNode inputs: the node's place in the plan, and its output
+ * @typedef {{type: string, widgets: Record<string, any>, inputs: Record<string, [number, number]>}} PlannedNode
+ *   inputs: the node's place in the plan, and its output
  */
 
 /**
@@ -45,16 +45,16 @@ export function plainNodes(told) {
     const widgets = { file: nameOf(told, each), share: each.weight, ...(lora ? { strength: each.strength } : {}),
       elements: each.elements.join("\n") };
     const type = lora ? "DSoupLoRAIngredient" : "DSoupIngredient";
-    chain = { ingredients: [nodes.push({ type, widgets, inputs, column: 1 }) - 1, 0] };
+    chain = { ingredients: [nodes.push({ type, widgets, inputs }) - 1, 0] };
   }
-  return [...nodes, { type: "DSoupCook", widgets: settings(told), inputs: chain, column: 2 }];
+  return [...nodes, { type: "DSoupCook", widgets: settings(told), inputs: chain }];
 }
 
 /** @param {Told} told @param {any} each @returns {PlannedNode} */
 function blockNode(told, each) {
   const mbw = Object.entries(each.blocks).map(([name, weight]) => `${name}=${weight}`).join(", ");
   const widgets = { ...(told.family ? { family: told.family } : {}), meaning: "instead of the share", mbw };
-  return { type: "DSoupBlockWeights", widgets, inputs: {}, column: 0 };
+  return { type: "DSoupBlockWeights", widgets, inputs: {} };
 }
 
 /** The widgets of Cook Soup. @param {Told} told */
@@ -71,8 +71,8 @@ function settings(told) {
 
 /** The nodes that say any recipe: its text, and a Cook Soup. @param {Told} told @returns {PlannedNode[]} */
 export function textNodes(told) {
-  return [{ type: "DSoupRecipe", widgets: { json: JSON.stringify(told.recipe, null, 1) }, inputs: {}, column: 0 },
-    { type: "DSoupCook", widgets: {}, inputs: { recipe: [0, 0] }, column: 1 }];
+  return [{ type: "DSoupRecipe", widgets: { json: JSON.stringify(told.recipe, null, 1) }, inputs: {} },
+    { type: "DSoupCook", widgets: {}, inputs: { recipe: [0, 0] } }];
 }
 
 /**
@@ -176,26 +176,38 @@ function setWidget(node, name, value) {
 }
 
 /**
- * Ingredients below each other, their block weights to the left, the Cook Soup to the right of all.
+ * The chain from left to right, in bands of some nodes; block weights below it, each to the left of its ingredient, so
+ * that links run from left to right and behind no node.
  * @param {PlannedNode[]} planned
  * @param {any[]} made
  * @param {[number, number]} place
  */
 export function layOut(planned, made, [left, top]) {
-  const width = (/** @type {number} */ column) =>
-    Math.max(0, ...made.filter((_, at) => planned[at].column === column).map((node) => node.size[0] + GAP.x));
-  const widths = [width(0), width(1)];
-  let [x, y] = [left, top];
-  let beside = 0; // the height of the block weights of the next ingredient
+  const beside = planned.map(({ type }) => type === "DSoupBlockWeights");
+  const width = Math.max(...made.map((node) => node.size[0])) + GAP.x;
+  const margin = beside.some(Boolean) ? 1 : 0;
+  let [column, y] = [0, top];
+  /** @type {any[]} */
+  let band = [];
+  /** @type {[any, number][]} */
+  let below = []; // with their columns
+  const close = () => {
+    const height = (/** @type {any[]} */ nodes) => Math.max(0, ...nodes.map((node) => node.size[1] + TITLE + GAP.y));
+    const lower = y + height(band);
+    for (const [node, at] of below) node.pos = [left + at * width, lower];
+    y = lower + height(below.map(([node]) => node));
+    [column, band, below] = [0, [], []];
+  };
   for (const [at, node] of made.entries()) {
-    const { column } = planned[at];
-    if (column === 2 || at === made.length - 1) {
-      node.pos = [x + widths[0] + widths[1], top];
+    if (beside[at]) {
+      if (column === BAND) close();
+      below.push([node, column]);
       continue;
     }
-    if (y > top + TALL && !beside) [x, y] = [x + widths[0] + widths[1], top];
-    node.pos = [x + (column ? widths[0] : 0), y];
-    if (column === 0) beside = node.size[1];
-    else [y, beside] = [y + Math.max(node.size[1], beside) + TITLE + GAP.y, 0];
+    if (column === BAND) close();
+    node.pos = [left + (column + margin) * width, y];
+    band.push(node);
+    column++;
   }
+  close();
 }

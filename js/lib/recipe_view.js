@@ -13,7 +13,7 @@ export const VIEW_CSS = `
 .dsoup-shares { list-style: none; margin: 0; padding: 0; display: grid; gap: 5px 8px;
   grid-template-columns: auto minmax(0, 1fr) auto; align-items: baseline; }
 .dsoup-shares > li { display: contents; }
-.dsoup-shares i { width: 9px; height: 9px; border-radius: 2px; align-self: center; }
+.dsoup-shares i { width: 9px; height: 9px; border-radius: 2px; }
 .dsoup-shares b { font-weight: 600; font-variant-numeric: tabular-nums; text-align: right; }
 .dsoup-shares .file { overflow-wrap: anywhere; }
 .dsoup-shares .more { opacity: 0.7; font-size: 0.9em; }
@@ -54,7 +54,7 @@ export function shareBar(recipe, shares) {
   bar.setAttribute("aria-hidden", "true"); // the numbers are said beside it
   for (const [at, each] of recipe.ingredients.entries()) {
     const part = make("i", { className: each.kind === "lora" ? "lora" : "" });
-    part.style.cssText = `flex: ${Math.abs(shares?.[at] ?? each.weight)} 0 0; background-color: ${colour(at)}`;
+    part.style.cssText = `flex: ${1000 * Math.abs(shares?.[at] ?? each.weight)} 0 0; background-color: ${colour(at)}`;
     bar.append(part);
   }
   return bar;

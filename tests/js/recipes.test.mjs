@@ -169,7 +169,7 @@ test("nodes stand side by side, none over another", () => {
       assert.ok(apart, JSON.stringify([one, other]));
     }
   }
-  assert.deepEqual(made[0].pos, [50, 70]);
+  assert.deepEqual(made[1].pos, [410, 70], "the first ingredient, to the right of its block weights");
 });
 
 // -- ids -----------------------------------------------------------------------------------------
