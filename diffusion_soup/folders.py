@@ -61,6 +61,25 @@ class ModelFolders:
             path = moved
         return path
 
+    def look(self, wanted: ModelFile) -> tuple[str, str | None]:
+        """Whether a recipe's file is there as far as is known without reading any, and its name in the folders.
+
+        "here" by its name; "moved": another name has its sha256; "changed": the file of that name is known to be
+        another one; "missing": none is known, although :meth:`find` may find it by hashing files nobody has hashed.
+        """
+        path = self._named(wanted)
+        sha256 = self.hashes.peek(path) if path else None
+        if path is not None and (wanted.sha256 is None or sha256 in (None, wanted.sha256)):
+            return "here", wanted.file
+        moved = (file for file in self._files(wanted.kind) if self.hashes.peek(file) == wanted.sha256)
+        for file in moved if wanted.sha256 else ():
+            return "moved", self._name_of(file, wanted.kind)
+        return ("missing", None) if path is None else ("changed", wanted.file)
+
+    def _name_of(self, path: Path, kind: str) -> str | None:
+        folders = [folder for folder in self._folders.get(kind, []) if path.is_relative_to(folder)]
+        return path.relative_to(folders[0]).as_posix() if folders else None
+
     def known_sha256(self, wanted: ModelFile) -> str | None:
         """The hash of a file by name if it was computed before; reads no file."""
         path = self._named(wanted)

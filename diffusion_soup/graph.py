@@ -7,10 +7,11 @@ ComfyUI stores in a picture. That way a picture tells its recipe even where noth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from .blocks import block_names, parse_mbw
-from .errors import RecipeError, SoupError
+from .errors import RecipeError, SoupError, shown
 from .presets import house_presets
 from .recipe import BlockWeights, Ingredient, ModelFile, Recipe
 
@@ -20,6 +21,8 @@ TIMES, INSTEAD = "times the share", "instead of the share"
 FAMILIES = {"SD 1 / SD 2": "sd1", "SDXL": "sdxl"}
 
 Ingredients = tuple[Ingredient, ...]
+#: The recipe in a picture, or in a saved soup, by the values of Soup Recipe's two widgets.
+Reader = Callable[[str, str], Recipe]
 
 
 def ingredient(file: str, share: float = 1.0, block_weights: BlockWeights | None = None, elements: str = "",
@@ -81,29 +84,46 @@ def remove(recipe: Recipe, name: str) -> Recipe:
     return recipe.remove(name)
 
 
-def recipes_of_prompt(prompt: Mapping[str, Any]) -> dict[str, Recipe]:
+def recipes_of_prompt(prompt: Mapping[str, Any], read: Reader | None = None) -> dict[str, Recipe]:
     """The recipe of every DSoupCook in a graph (ComfyUI's API format), by node id.
 
     Nodes whose inputs come from other packs, or that cannot be cooked, are left out.
     """
-    evaluated: dict[str, Any] = {}
     found = {}
     for node_id, node in prompt.items():
         if isinstance(node, dict) and node.get("class_type") == "DSoupCook":
-            try:
-                found[node_id] = _evaluate(prompt, node_id, 0, evaluated, frozenset())
-            except (_Unknown, SoupError, TypeError, LookupError, ValueError, AttributeError, ArithmeticError,
-                    RecursionError):
-                continue
-    return {node_id: result for node_id, result in found.items() if isinstance(result, Recipe)}
+            with suppress(SoupError):
+                found[node_id] = recipe_of_prompt(prompt, node_id, read)
+    return found
 
 
-def _recipe_node(json: str = "", recipe: Recipe | None = None, picture: str = NONE, soup: str = NONE) -> Recipe:
+def recipe_of_prompt(prompt: Mapping[str, Any], node_id: str, read: Reader | None = None) -> Recipe:
+    """The recipe of one DSoupCook in a graph, or a sentence why it cannot be told: raises :class:`SoupError`.
+
+    ``read`` reads what Soup Recipe names: a picture and a soup. Without it such graphs are not told.
+    """
+    try:
+        result = _evaluate(prompt, node_id, 0, {}, frozenset(), read)
+    except _Unknown:
+        raise RecipeError("Only the running graph knows what this Cook Soup is given; cook it once, and take its "
+                          "recipe from the log of cooked recipes.") from None
+    except (TypeError, LookupError, ValueError, AttributeError, ArithmeticError, RecursionError):
+        raise RecipeError("This Cook Soup, or a node before it, has an input that is missing or that no recipe can "
+                          "have; connect and correct it first.") from None
+    if not isinstance(result, Recipe):
+        raise RecipeError(f"Node {shown(node_id)} of this graph is no Cook Soup.")
+    return result
+
+
+def _recipe_node(json: str = "", recipe: Recipe | None = None, picture: str = NONE, soup: str = NONE,
+                 read: Reader | None = None) -> Recipe:
     if recipe is not None:
         return recipe
-    if not json.strip():
+    if json.strip():
+        return Recipe.from_json(json)
+    if read is None:
         raise _Unknown
-    return Recipe.from_json(json)
+    return read(picture, soup)
 
 
 class _Unknown(Exception):
@@ -123,16 +143,18 @@ _NODES: dict[str, tuple[Callable[..., Any], ...]] = {
 
 
 def _evaluate(prompt: Mapping[str, Any], node_id: str, output: int, done: dict[str, Any],
-              above: frozenset[str]) -> Any:
+              above: frozenset[str], read: Reader | None) -> Any:
     name = f"{node_id}:{output}"
     if name not in done:
         node = prompt.get(node_id)
         functions = _NODES.get(node.get("class_type", "")) if isinstance(node, dict) else None
         if node is None or functions is None or not 0 <= output < len(functions) or node_id in above:
             raise _Unknown
-        inputs = {key: _evaluate(prompt, str(value[0]), value[1], done, above | {node_id})
+        inputs = {key: _evaluate(prompt, str(value[0]), value[1], done, above | {node_id}, read)
                   if isinstance(value, list) and len(value) == 2 else value
                   for key, value in node.get("inputs", {}).items()}
+        if node["class_type"] == "DSoupRecipe":
+            inputs["read"] = read
         done[name] = functions[output](**inputs)
     return done[name]
 

@@ -130,6 +130,12 @@ def executing_node() -> str:
     return context.node_id if context is not None else ""
 
 
+def executing_prompt() -> str:
+    """The id of the prompt that is being executed."""
+    context = get_executing_context()
+    return context.prompt_id if context is not None else ""
+
+
 class NodeProgress:
     """ComfyUI's progress bar and cancel button as the engine's Progress."""
 
@@ -164,7 +170,8 @@ class interruptible:
 class Cooked:
     """A soup in ComfyUI's hands: what the weights of ``base`` are, and the patches on top of them.
 
-    ``model`` is ``base`` or a clone of it whose patches put ``patched`` tensors in place.
+    ``model`` is ``base`` or a clone of it whose patches put ``patched`` tensors in place. ``cooked`` is how many
+    tensors were cooked anew for it.
     """
 
     recipe_hash: str
@@ -179,6 +186,7 @@ class Cooked:
     base_report: Report = field(default_factory=Report)
     report: Report = field(default_factory=Report)
     notes: tuple[str, ...] = ()
+    cooked: int = 0
 
 
 @dataclass(frozen=True)
@@ -241,7 +249,8 @@ def cook(plan: Plan, device: str, parts: Parts = Parts(), reserve: Reserve = Res
     weakref.finalize(model.model, _give_memory_back).atexit = False
     return Cooked(plan.recipe.hash, model, {step.key: step for step in diffusion}, model,
                   parts.clip if given[TEXT] else new_clip, parts.vae if given[VAE] else new_vae,
-                  plan.part(TEXT), plan.part(VAE), base_report=report, report=report, notes=notes)
+                  plan.part(TEXT), plan.part(VAE), base_report=report, report=report, notes=notes,
+                  cooked=len(plan.steps) - len(known))
 
 
 def codebook(plan: Plan) -> Codebook | None:
@@ -299,7 +308,7 @@ def recook(plan: Plan, earlier: Cooked, device: str) -> Cooked | None:
     _report(plan, todo, notes)
     return dataclasses.replace(earlier, recipe_hash=plan.recipe.hash, model=model, clip=clip, vae=vae,
                                text_steps=plan.part(TEXT), vae_steps=plan.part(VAE), patched=patched, report=report,
-                               notes=notes)
+                               notes=notes, cooked=len(todo))
 
 
 def _weight_name(key: str) -> str:

@@ -17,6 +17,7 @@ from ..diffusion_soup import Recipe, SoupError
 from ..diffusion_soup.graph import recipes_of_prompt
 from ..diffusion_soup.metadata import RECIPE_KEY
 from ..diffusion_soup.planner import resolve_known
+from . import log
 from .bridge import model_folders
 
 
@@ -64,6 +65,8 @@ def _on_prompt(json_data: dict[str, Any]) -> dict[str, Any]:
     prompt = json_data.get("prompt")
     cooks = [node_id for node_id, node in prompt.items() if isinstance(node, Mapping)
              and node.get("class_type") == "DSoupCook"] if isinstance(prompt, Mapping) else []
+    if cooks:
+        log.gather()  # what was made since the last prompt
     extra = json_data.setdefault("extra_data", {}) if cooks else None
     if isinstance(extra, dict):
         if extra.get("extra_pnginfo") is None:

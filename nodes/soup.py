@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..diffusion_soup.memory import Reserve
 from ..diffusion_soup.methods import METHODS
 from ..diffusion_soup.presets import house_presets
 from ..diffusion_soup.recipe import DTYPES
-from . import bridge, compat, styling
+from . import bridge, compat, log, styling
 from .compat import advanced, named
 from .embed import embed_cooked
 from .pantry import pantry
@@ -175,7 +176,7 @@ class DSoupCook(io.ComfyNode):
 
     @classmethod
     def execute(cls, device: str = "auto", **inputs: Any) -> io.NodeOutput:
-        node_id = bridge.executing_node()
+        node_id, start = bridge.executing_node(), time.perf_counter()
         kept = pantry()
         with bridge.interruptible():
             plan = prepare(graph.cook(**inputs), bridge.model_folders(), bridge.NodeProgress())
@@ -195,6 +196,7 @@ class DSoupCook(io.ComfyNode):
             finally:
                 plan.close()
         embed_cooked(cls.hidden.extra_pnginfo, node_id, plan.recipe)
+        log.record(plan.recipe, time.perf_counter() - start, (soup.cooked, len(plan.steps)), soup.notes)
         model = soup.model if codebook is None else styling.listening(soup.model, codebook)
         return io.NodeOutput(model, soup.clip, soup.vae, plan.recipe, codebook,
                              ui={"diffusion_soup": [{"hash": plan.recipe.hash, "notes": list(soup.notes)}]})
@@ -260,6 +262,11 @@ def _picture_file(picture: str) -> Path:
     if not any(path.is_relative_to(Path(folder).resolve()) for folder in folders):
         raise RecipeError(f"The picture {shown(picture)} is not in ComfyUI's input folder; upload it.")
     return path
+
+
+def read_widgets(picture: str, soup: str) -> Recipe:
+    """The recipe that the widgets of Soup Recipe name. Raises :class:`SoupError`."""
+    return _read("", picture, soup)
 
 
 def _read(text: str, picture: str, soup: str) -> Recipe:
