@@ -123,12 +123,14 @@ class GraphPage:
 
     # -- the graph -------------------------------------------------------------------------------
 
-    def show(self, prompt):
-        """A prompt as a saved workflow, its nodes in a row."""
+    def show(self, prompt, columns=100, width=480, height=0):
+        """A prompt as a saved workflow, its nodes in a row; or in a grid."""
         key = self.vue, json.dumps(prompt)
         if key not in self.workflows:
             self.js("prompt => app.loadApiJson(prompt, 'test')", prompt)
-            self.js("() => app.graph.nodes.forEach((node, at) => { node.pos = [at * 480, 100]; })")
+            self.js("""([columns, width, height]) => app.graph.nodes.forEach((node, at) => {
+                node.pos = [(at % columns) * width, 100 + Math.floor(at / columns) * height]; })""",
+                    [columns, width, height])
             self.workflows[key] = self.save()
         self.open(self.workflows[key])
         self.look((0, 100))
