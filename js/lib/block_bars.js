@@ -3,6 +3,7 @@
  *
  * They show what they are told and tell what was done; weights and text are the editor's business.
  */
+import { word } from "./words.js";
 
 export const STEP = 0.05;
 const FINE = 0.01;
@@ -194,7 +195,7 @@ export class BlockBars {
     for (const [name, { element, input, output }] of this.bars) {
       const weight = weights.get(name) ?? neutral;
       const value = weight ?? 1;
-      const said = weight === undefined ? "the ingredient's share" : `${short(weight)} ${unit}`;
+      const said = weight === undefined ? word("the ingredient's share") : `${short(weight)} ${unit}`;
       input.min = String(least);
       input.max = String(most);
       input.value = String(value);
@@ -202,7 +203,7 @@ export class BlockBars {
       for (const [key, now] of [["now", short(value)], ["min", least], ["max", most], ["text", said]]) {
         input.setAttribute(`aria-value${key}`, String(now));
       }
-      output.textContent = weight === undefined ? "share" : short(weight);
+      output.textContent = weight === undefined ? word("share") : short(weight);
       element.title = this.shape === "rows" ? name : "";
       element.classList.toggle("unset", !weights.has(name));
       element.classList.toggle("unknown", weight === undefined);
@@ -237,7 +238,7 @@ export class BlockBars {
     const field = document.createElement("input");
     const weight = this.shown.weights.get(name) ?? this.shown.neutral ?? 1;
     Object.assign(field, { className: "dsoup-number", inputMode: "decimal", value: start ?? String(weight) });
-    field.setAttribute("aria-label", `Weight of ${name}`);
+    field.setAttribute("aria-label", word("Weight of {0}", name));
     const middle = bar.element.offsetLeft + bar.element.offsetWidth / 2 - 26;
     field.style.left = `${clamped(this.shape === "rows" ? Infinity : middle, 0, this.element.clientWidth - 52)}px`;
     field.style.top = `${this.shape === "rows" ? bar.element.offsetTop - 2 : bar.element.offsetTop + 4}px`;

@@ -9,6 +9,7 @@ import {
   writeText,
 } from "./block_text.js";
 import { inputOf, kindOf, originOf, widgetOf } from "./nodes.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./block_text.js").Tables} Tables */
 /** @typedef {import("./block_text.js").Reading} Reading */
@@ -113,7 +114,8 @@ export class BlockState {
     const sliders = new Map(this.names.map((name) => [name, Number(widgetOf(this.node, name)?.value ?? 1)]));
     const widgets = Object.fromEntries(UNDOABLE.map((name) => [name, this.value(name)]));
     const linked = this.#linked(/** @type {Snapshot} */ (widgets));
-    this.trouble = linked && `${linked} comes through a link and is known when the graph runs.`;
+    const label = widgetOf(this.node, linked)?.label || linked;
+    this.trouble = linked && word("{0} comes through a link and is known when the graph runs.", label);
     this.reading = linked ? null : readWidgets({ .../** @type {Snapshot} */ (widgets), sliders }, this.tables);
     this.changed();
     if (!this.reading && !linked) void this.#ask(widgets, question);
@@ -276,11 +278,11 @@ export class BlockState {
     const fits = numbers && fitNumbers(numbers, tables, family, dialect);
     if (fits) {
       this.#write({ ...fits, mbw });
-      this.say(`${numbers.length} numbers of ${tables.dialects[fits.dialect]}, ${fits.family}`);
+      this.say(word("{0} numbers of {1}, {2}", numbers.length, tables.dialects[fits.dialect], fits.family));
     } else if (mbw.includes("=") && readNames(mbw)) {
       this.#write({ mbw });
     } else if (!mbw) {
-      this.say("There is no text to paste.");
+      this.say(word("There is no text to paste."));
     } else {
       const { weights, error } = await this.server.read({ family, dialect, mbw, preset: NONE });
       if (weights) this.#write({ mbw });
@@ -306,7 +308,7 @@ export class BlockState {
   /** @param {[number, string]} preset the file's place in the list, and the preset's name */
   #useFile([file, name]) {
     const found = this.tables?.files[file].presets[this.value("family")]?.[name];
-    if (!found) return this.say(`${name} is not made for ${this.value("family")}.`);
+    if (!found) return this.say(word("{0} is not made for {1}.", name, this.value("family")));
     const weights = new Map(Object.entries(found));
     this.#write({ mbw: writeText(weights, null, this.#family, this.value("dialect"), this.neutral) });
   }

@@ -1,4 +1,5 @@
 /** What the server knows of block weights: names, layouts of dialects, presets, and how a text is read. */
+import { word } from "./words.js";
 
 /** @typedef {import("./block_text.js").Tables} Tables */
 
@@ -28,7 +29,7 @@ export class BlockTables {
    */
   async read(widgets) {
     const answer = await this.#ask(`/diffusion_soup/block_weights?${new URLSearchParams(widgets)}`);
-    return answer ?? { error: "This text is too long, or the server does not answer: it is not shown as bars." };
+    return answer ?? { error: word("This text is too long, or the server does not answer: it is not shown as bars.") };
   }
 
   /** @param {string} route @returns {Promise<any>} */

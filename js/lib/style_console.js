@@ -9,6 +9,7 @@ import { PAD_CSS, PAD_HEIGHT, StylePad } from "./style_pad.js";
 import { SLIDERS_CSS, StyleSliders } from "./style_sliders.js";
 import { StyleState } from "./style_state.js";
 import { StyleTools, TOOLS_CSS, VIEWS } from "./style_tools.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./style_names.js").StyleNames} StyleNames */
 /** @typedef {import("./style_mixes.js").MixStore} MixStore */
@@ -26,6 +27,14 @@ ${SLIDERS_CSS}${CORNERS_CSS}${FADER_CSS}${PAD_CSS}${LIST_CSS}${TOOLS_CSS}`;
 
 /** The console of one Mix Styles node. */
 export class StyleConsole {
+  // What #build makes.
+  /** @type {StyleTools} */ tools;
+  /** @type {StyleSliders} */ sliders;
+  /** @type {StyleFader} */ fader;
+  /** @type {StylePad} */ pad;
+  /** @type {MixList} */ mixes;
+  /** @type {HTMLElement} */ element;
+
   /**
    * @param {any} node
    * @param {any} canvas what gets wheel and middle button, as over any other part of the canvas
@@ -98,10 +107,12 @@ export class StyleConsole {
   #usual() {
     const { names, scaled, sum } = this.state;
     const normalise = this.state.isOn("normalise");
-    if (!names.some((name) => this.state.of(name))) return normalise ? "No weights yet: raise one." : "No weights yet.";
-    if (scaled) return `The weights sum to ${sum.toFixed(2)} and are scaled to 1.`;
+    if (!names.some((name) => this.state.of(name))) {
+      return normalise ? word("No weights yet: raise one.") : word("No weights yet.");
+    }
+    if (scaled) return word("The weights sum to {0} and are scaled to 1.", sum.toFixed(2));
     if (Math.abs(sum - 1) < 1e-6) return "";
-    return normalise === false ? `The weights sum to ${sum.toFixed(2)}.` : "";
+    return normalise === false ? word("The weights sum to {0}.", sum.toFixed(2)) : "";
   }
 
   // -- size --------------------------------------------------------------------------------------
@@ -160,7 +171,7 @@ export class StyleConsole {
     this.element = make("div", { className: "dsoup-console dsoup" }, this.tools.row, this.sliders.element,
       this.fader.element, this.pad.element, this.mixes.element, this.tools.status);
     this.element.setAttribute("role", "group");
-    this.element.setAttribute("aria-label", "Mix of styles");
+    this.element.setAttribute("aria-label", word("Mix of styles"));
     this.element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
   }
 

@@ -1,6 +1,7 @@
 /** What fader and pad have in common: styles at their corners, and a point that pointer and keys move between them. */
 import { make } from "./elements.js";
 import { dirichlet, square, triangle } from "./style_shapes.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./style_shapes.js").Shape} Shape */
 /** @typedef {import("./style_shapes.js").Point} Point */
@@ -52,8 +53,8 @@ export const colourOf = (at) => `var(--dsoup-${LETTERS[at].toLowerCase()})`;
 export class Corner {
   /** @param {number} at @param {(name: string) => void} choose */
   constructor(at, choose) {
-    this.select = make("select", { title: `The style at ${LETTERS[at]}` });
-    this.select.setAttribute("aria-label", `Style at ${LETTERS[at]}`);
+    this.select = make("select");
+    this.select.setAttribute("aria-label", word("Style at {0}", LETTERS[at]));
     this.select.addEventListener("change", () => choose(this.select.value));
     this.output = make("output");
     const letter = make("b", {}, LETTERS[at]);
@@ -81,7 +82,7 @@ export class Corner {
 export class ShapePoint {
   /**
    * @param {StyleState} state
-   * @param {string} what it is called
+   * @param {string} what it is called, in the code
    */
   constructor(state, what) {
     this.state = state;
@@ -110,7 +111,7 @@ export class ShapePoint {
 
   /** @param {Shape} shape @returns {string} why the weights are not just the point */
   read(shape) {
-    const place = this.state.place(shape, this.what);
+    const place = this.state.place(shape);
     const moved = shape !== this.shape && JSON.stringify(shape.corners) !== JSON.stringify(this.shape.corners);
     if (moved || place.off || this.written !== this.state.text) {
       this.point = place.point;
@@ -118,7 +119,8 @@ export class ShapePoint {
     }
     this.shape = shape;
     this.handle.classList.toggle("hollow", place.off !== "");
-    this.handle.title = place.off || "Drag, or move with the arrow keys; Shift: finer; double click: the middle";
+    this.handle.title = place.off
+      || word("Drag, or move with the arrow keys; Shift: finer; double click: the middle");
     const said = this.names.map((name) => `${name} ${this.state.of(name).toFixed(2)}`).join(", ");
     this.input.setAttribute("aria-valuetext", place.off ? `${said}. ${place.off}` : said);
     return place.off;

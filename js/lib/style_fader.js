@@ -2,6 +2,7 @@
 import { make } from "./elements.js";
 import { Corner, ShapePoint } from "./style_corners.js";
 import { line } from "./style_shapes.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./style_shapes.js").Point} Point */
 /** @typedef {import("./style_state.js").StyleState} StyleState */
@@ -44,7 +45,7 @@ export class StyleFader extends ShapePoint {
     this.ticks = Array.from({ length: TICKS + 1 }, (_, at) => make("i", { className: at % 4 ? "" : "half" }));
     this.box = make("div", { className: "dsoup-mix-rail" }, ...this.ticks, this.handle);
     this.field.append(this.box);
-    this.input.setAttribute("aria-label", "Crossfader");
+    this.input.setAttribute("aria-label", word("Crossfader"));
     this.input.addEventListener("input", () => // as assistive technology does it
       this.move([Number(Number(this.input.value).toFixed(2)), 0], `key ${this.what}`));
     this.element = make("div", { className: "dsoup-mix-fader" },

@@ -1,6 +1,8 @@
 /** The panel of saved mixes: save under a name, apply, rename, delete. */
 import { button, make } from "./elements.js";
 import { sameStyles, tidyName } from "./style_mixes.js";
+import { quoted } from "./style_text.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./style_mixes.js").Mix} Mix */
 /** @typedef {import("./style_mixes.js").MixStore} MixStore */
@@ -41,7 +43,8 @@ export const LIST_CSS = `
 function summary(weights, glue) {
   const used = [...weights].filter(([, weight]) => weight).sort(([, a], [, b]) => b - a);
   const said = used.slice(0, SHOWN).map(([name, weight]) => `${name} ${weight.toFixed(2)}`);
-  return [...said, ...(used.length > SHOWN ? [`${used.length - SHOWN} more`] : [])].join(glue) || "nothing";
+  const more = used.length > SHOWN ? [word("{0} more", used.length - SHOWN)] : [];
+  return [...said, ...more].join(glue) || word("nothing");
 }
 
 export class MixList {
@@ -59,8 +62,8 @@ export class MixList {
     /** @type {Map<HTMLElement, Mix>} */
     this.rows = new Map();
     this.name = make("input", { type: "text", maxLength: 80 });
-    this.name.setAttribute("aria-label", "Name of the mix");
-    this.saveButton = make("button", { type: "submit" }, "Save");
+    this.name.setAttribute("aria-label", word("Name of the mix"));
+    this.saveButton = make("button", { type: "submit" }, word("Save"));
     this.form = make("form", {}, this.name, this.saveButton);
     this.form.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
@@ -74,7 +77,7 @@ export class MixList {
     }, { passive: true });
     this.element = make("div", { className: "dsoup-mixes" }, this.form, this.asking, this.list);
     this.element.setAttribute("role", "group");
-    this.element.setAttribute("aria-label", "Saved mixes");
+    this.element.setAttribute("aria-label", word("Saved mixes"));
     this.element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
@@ -115,13 +118,14 @@ export class MixList {
     const { mixes, strange, error } = /** @type {import("./style_mixes.js").Read} */ (this.known);
     const ours = mixes.filter(({ styles }) => sameStyles(styles, this.state.names));
     const others = mixes.filter((mix) => !ours.includes(mix));
-    const said = error || (mixes.length ? "" : "No mixes yet. Give the weights a name and save them.");
-    const odd = strange ? `${strange} of the entries in the file are not understood, and are kept as they are.` : "";
+    const said = error || (mixes.length ? "" : word("No mixes yet. Give the weights a name and save them."));
+    const odd = strange
+      ? word("{0} of the entries in the file are not understood, and are kept as they are.", strange) : "";
     this.rows = new Map();
     this.list.replaceChildren(
       ...(said ? [make("p", { className: error ? "wrong" : "" }, said)] : []),
       ...ours.map((mix) => this.#row(mix)),
-      ...(others.length ? [make("h4", {}, "Of students with other styles")] : []),
+      ...(others.length ? [make("h4", {}, word("Of students with other styles"))] : []),
       ...others.map((mix) => this.#row(mix)),
       ...(odd ? [make("p", {}, odd)] : []),
     );
@@ -131,15 +135,15 @@ export class MixList {
   #row(mix) {
     const missing = this.#missing(mix);
     const weights = [...mix.weights].map((each) => each.join(" = ")).join("\n");
-    const told = missing.length ? `Not here: ${missing.join(", ")}` : weights;
-    const short = missing.length ? `${missing.length} not here` : summary(mix.weights, " · ");
+    const told = missing.length ? word("Not here: {0}", missing.join(", ")) : weights;
+    const short = missing.length ? word("{0} not here", missing.length) : summary(mix.weights, " · ");
     const apply = make("button", { type: "button", title: `${mix.name}\n${told}` },
       make("b", {}, mix.name), make("small", {}, short));
     apply.addEventListener("click", () => this.#apply(mix));
     this.rows.set(apply, mix);
     return make("div", { className: "dsoup-mix" }, apply,
-      button(ICONS.rename, `Rename ${mix.name}`, () => this.#rename(mix)),
-      button(ICONS.remove, `Delete ${mix.name}`, () => this.#remove(mix)));
+      button(ICONS.rename, word("Rename {0}", mix.name), () => this.#rename(mix)),
+      button(ICONS.remove, word("Delete {0}", mix.name), () => this.#remove(mix)));
   }
 
   /** The styles of a mix that this student does not have. @param {Mix} mix */
@@ -158,43 +162,46 @@ export class MixList {
   #apply(mix) {
     const missing = this.#missing(mix);
     const used = [...mix.weights].filter(([, weight]) => weight).length;
-    const names = missing.map((name) => `"${name}"`).join(", ");
-    if (used && missing.length === used) return this.state.say(`This student has none of its styles: ${names}.`);
+    const names = missing.map(quoted).join(", ");
+    if (used && missing.length === used) {
+      return this.state.say(word("This student has none of its styles: {0}.", names));
+    }
     this.state.apply(mix.weights);
-    if (missing.length) this.state.say(`Applied without ${names}: not among these styles.`);
+    if (missing.length) this.state.say(word("Applied without {0}: not among these styles.", names));
   }
 
   async #save() {
     const { state } = this;
     const name = tidyName(this.name.value) || tidyName(this.name.placeholder);
     const weights = new Map(state.names.filter((each) => state.of(each)).map((each) => [each, state.of(each)]));
-    if (!weights.size) return state.say("There are no weights to save.");
+    if (!weights.size) return state.say(word("There are no weights to save."));
     const mix = { name, styles: [...state.names], weights };
     await this.open(); // another window may have saved one of this name
-    const save = () => this.#change(mix, mix, `Saved as "${name}".`);
-    if (this.#named(name)) this.#ask(`Replace "${name}"?`, "Replace", save);
+    const save = () => this.#change(mix, mix, word("Saved as {0}.", quoted(name)));
+    if (this.#named(name)) this.#ask(word("Replace {0}?", quoted(name)), word("Replace"), save);
     else await save();
   }
 
   /** @param {Mix} mix */
   #rename(mix) {
     const field = make("input", { type: "text", maxLength: 80, value: mix.name });
-    field.setAttribute("aria-label", `New name of ${mix.name}`);
-    this.#ask(field, "Rename", async () => {
+    field.setAttribute("aria-label", word("New name of {0}", mix.name));
+    this.#ask(field, word("Rename"), async () => {
       const name = tidyName(field.value);
       await this.open();
       const taken = this.known?.mixes.some((other) => other.name === name && sameStyles(other.styles, mix.styles));
       if (name === mix.name) return;
-      if (!name) this.state.say("A mix needs a name.");
-      else if (taken) this.state.say(`There is a mix called "${name}" already.`);
-      else await this.#change(mix, { ...mix, name }, `Renamed to "${name}".`);
+      if (!name) this.state.say(word("A mix needs a name."));
+      else if (taken) this.state.say(word("There is a mix called {0} already.", quoted(name)));
+      else await this.#change(mix, { ...mix, name }, word("Renamed to {0}.", quoted(name)));
     });
     field.select();
   }
 
   /** @param {Mix} mix */
   #remove(mix) {
-    this.#ask(`Delete "${mix.name}"?`, "Delete", () => this.#change(mix, null, `Deleted "${mix.name}".`));
+    const name = quoted(mix.name);
+    this.#ask(word("Delete {0}?", name), word("Delete"), () => this.#change(mix, null, word("Deleted {0}.", name)));
   }
 
   /** @param {Mix} key @param {Mix | null} mix @param {string} done */
@@ -212,7 +219,7 @@ export class MixList {
    * @param {() => unknown} act
    */
   #ask(question, verb, act) {
-    const keep = make("button", { type: "button" }, "Keep");
+    const keep = make("button", { type: "button" }, word("Keep"));
     const yes = make("button", { type: "submit" }, verb);
     keep.addEventListener("click", () => this.#asked());
     this.asking.replaceChildren(typeof question === "string" ? make("span", { title: question }, question) : question,

@@ -3,6 +3,7 @@
  *
  * What is in the file and not understood stays in it, and a file that cannot be read is never written over.
  */
+import { word } from "./words.js";
 
 /** @typedef {{name: string, styles: string[], weights: Map<string, number>}} Mix */
 /** @typedef {{mixes: Mix[], strange: number, error: string}} Read */
@@ -44,15 +45,17 @@ export function parseFile(text) {
   try {
     file = JSON.parse(text);
   } catch {
-    return { error: `${FILE} in your user folder is not JSON. Nothing is saved over it: repair it, or move it away.` };
+    return { error: word("{0} in your user folder is not JSON. Nothing is saved over it: repair it, or move it away.",
+      FILE) };
   }
   if (!isRecord(file) || !Array.isArray(file.mixes)) {
-    return { error: `${FILE} in your user folder has no list "mixes". Nothing is saved over it: repair it, or move it `
-      + "away." };
+    return { error: word(
+      "{0} in your user folder has no list \"mixes\". Nothing is saved over it: repair it, or move it away.", FILE) };
   }
   if (file.version !== VERSION) {
-    return { error: `${FILE} in your user folder has the version ${JSON.stringify(file.version)}, and only `
-      + `${VERSION} is known here. Nothing is saved over it: update Diffusion Soup, or move it away.` };
+    return { error: word("{0} in your user folder has the version {1}, and only {2} is known here. " +
+      "Nothing is saved over it: update Diffusion Soup, or move it away.",
+    FILE, JSON.stringify(file.version), VERSION) };
   }
   return { file };
 }
@@ -126,9 +129,9 @@ export class MixStore {
       const response = await this.api.getUserData(FILE, { cache: "no-store" });
       if (response.status === 404) return parseFile("");
       if (response.ok) return parseFile(await response.text());
-      return { error: `The saved mixes cannot be read: the server answers ${response.status}.` };
+      return { error: word("The saved mixes cannot be read: the server answers {0}.", response.status) };
     } catch {
-      return { error: "The saved mixes cannot be read: the server does not answer." };
+      return { error: word("The saved mixes cannot be read: the server does not answer.") };
     }
   }
 
@@ -139,14 +142,15 @@ export class MixStore {
     try {
       await this.api.storeUserData(move ? NEW_FILE : FILE, text, options);
       const moved = await move?.call(this.api, NEW_FILE, FILE, { overwrite: true });
-      return !moved || moved.ok ? "" : `The mix could not be saved: the server answers ${moved.status}.`;
+      return !moved || moved.ok ? ""
+        : word("The mix could not be saved: the server answers {0}.", moved.status);
     } catch (error) {
-      return `The mix could not be saved: ${error instanceof Error ? error.message : error}`;
+      return word("The mix could not be saved: {0}", error instanceof Error ? error.message : error);
     }
   }
 }
 
 /** One at a time in all windows of this browser, where it can be had. @param {() => Promise<string>} change */
-function locked(change) {
+async function locked(change) {
   return globalThis.navigator?.locks?.request("diffusion_soup mixes", change) ?? change();
 }

@@ -2,6 +2,7 @@
 import { icon, make } from "./elements.js";
 import { Corner, ShapePoint, colourOf } from "./style_corners.js";
 import { square, triangle } from "./style_shapes.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./style_state.js").StyleState} StyleState */
 
@@ -63,8 +64,8 @@ export class StylePad extends ShapePoint {
       make("b", { className: letter.toLowerCase(), ariaHidden: "true" }, letter));
     this.box = make("div", { className: "dsoup-mix-surface" }, colours, ...letters, this.handle);
     this.field.append(make("div", { className: "dsoup-mix-room" }, this.box));
-    this.input.setAttribute("aria-label", "Pad of styles");
-    this.input.setAttribute("aria-roledescription", "two-dimensional slider");
+    this.input.setAttribute("aria-label", word("Pad of styles"));
+    this.input.setAttribute("aria-roledescription", word("two-dimensional slider"));
     this.above = make("div", { className: "dsoup-mix-ends" });
     this.below = make("div", { className: "dsoup-mix-ends" });
     this.element = make("div", { className: "dsoup-mix-pad" }, this.above, this.field, this.below);

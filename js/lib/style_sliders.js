@@ -1,5 +1,6 @@
 /** One slider for each style of a student; where there are many, a filter over them, and they are scrolled. */
 import { icon, make } from "./elements.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./style_state.js").StyleState} StyleState */
 
@@ -69,10 +70,10 @@ export class StyleSliders {
     this.rows = new Map();
     this.last = ""; // the style whose slider had the focus last
     this.used = false;
-    this.search = make("input", { type: "search", placeholder: "Filter the styles" });
-    this.search.setAttribute("aria-label", "Filter the styles");
+    this.search = make("input", { type: "search", placeholder: word("Filter the styles") });
+    this.search.setAttribute("aria-label", word("Filter the styles"));
     this.search.addEventListener("input", () => this.#filter());
-    this.usedOnly = make("button", { type: "button", title: "Only styles that have a weight" }, "in use");
+    this.usedOnly = make("button", { type: "button", title: word("Only styles that have a weight") }, word("in use"));
     this.usedOnly.addEventListener("click", () => {
       this.used = !this.used;
       this.#filter();
@@ -115,7 +116,8 @@ export class StyleSliders {
       element.style.setProperty("--from", share(Math.min(weight, 0)));
       element.style.setProperty("--to", share(Math.max(weight, 0)));
       lock.setAttribute("aria-pressed", String(held));
-      lock.title = held ? "Locked: random, even, clear, fader and pad leave it alone. Click to unlock" : "Lock";
+      lock.title = held
+        ? word("Locked: random, even, clear, fader and pad leave it alone. Click to unlock") : word("Lock");
     }
   }
 
@@ -159,7 +161,7 @@ export class StyleSliders {
       lock, make("span", { textContent: name }), percent, output, input);
     input.setAttribute("aria-label", name);
     input.setAttribute("aria-keyshortcuts", "L");
-    lock.setAttribute("aria-label", `Lock ${name}`);
+    lock.setAttribute("aria-label", word("Lock {0}", name));
     lock.addEventListener("click", () => this.state.toggleLock(name));
     let [stroke, pressed, before] = ["", -Infinity, 0];
     input.addEventListener("pointerdown", (/** @type {PointerEvent} */ { timeStamp }) => {
@@ -201,7 +203,7 @@ export class StyleSliders {
     if (this.state.locked.includes(name)) return;
     const field = make("input", { className: "dsoup-number", inputMode: "decimal",
       value: start ?? String(this.state.of(name)) });
-    field.setAttribute("aria-label", `Weight of ${name}`);
+    field.setAttribute("aria-label", word("Weight of {0}", name));
     let open = true;
     const done = (/** @type {boolean} */ kept) => {
       if (!open) return;

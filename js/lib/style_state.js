@@ -7,6 +7,7 @@
 import { inputOf, valueOf, widgetOf } from "./nodes.js";
 import { apportion, dirichlet, gap } from "./style_shapes.js";
 import { readWeights, troubleOf, writeWeights } from "./style_text.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./style_shapes.js").Shape} Shape */
 /** @typedef {import("./style_shapes.js").Point} Point */
@@ -115,27 +116,27 @@ export class StyleState {
   /**
    * Where the weights lie on a shape.
    * @param {Shape} shape
-   * @param {string} what it is called
    * @returns {Place}
    */
-  place(shape, what) {
+  place(shape) {
     const corners = this.corners.slice(0, shape.corners.length);
     const weights = corners.map((name) => this.of(name));
     const sum = weights.reduce((total, weight) => total + weight, 0);
     if (!weights.some(Boolean)) {
       const used = this.names.some((name) => this.of(name) && !this.locked.includes(name));
-      return { point: shape.middle, off: used ? `The weights are of styles that are not on this ${what}.`
-        : "No weights yet: drag the point." };
+      return { point: shape.middle, off: used ? word("The weights are of styles that are not shown here.")
+        : word("No weights yet: drag the point.") };
     }
-    if (sum < 1e-9) return { point: shape.middle, off: `The weights on this ${what} sum to ${sum.toFixed(2)}.` };
+    if (sum < 1e-9) return { point: shape.middle, off: word("The weights shown here sum to {0}.", sum.toFixed(2)) };
     const shares = weights.map((weight) => weight / sum);
     const point = shape.point(shares);
     const away = gap(shape.weights(point), shares) > 0.0101 / Math.min(sum, 1);
     const beside = this.names.find((name) => this.of(name) && !corners.includes(name) && !this.locked.includes(name));
-    if (beside) return { point, off: `${beside} ${this.of(beside).toFixed(2)} is not on this ${what}.` };
-    if (away) return { point, off: `The weights lie beside this ${what}; here is the nearest point.` };
+    if (beside) return { point, off: word("{0} {1} is not shown here.", beside, this.of(beside).toFixed(2)) };
+    if (away) return { point, off: word("No point has just these weights: this is the nearest point.") };
     const unscaled = this.isOn("normalise") === false && Math.abs(this.sum - 1) > 0.001;
-    return { point, off: unscaled ? `The weights sum to ${this.sum.toFixed(2)}; on this ${what} they sum to 1.` : "" };
+    const off = unscaled ? word("The weights sum to {0}; those of a point sum to 1.", this.sum.toFixed(2)) : "";
+    return { point, off };
   }
 
   // -- edits -------------------------------------------------------------------------------------
@@ -162,9 +163,9 @@ export class StyleState {
     const { locked } = this;
     const stuck = names.find((name) => locked.includes(name));
     const rest = 1 - locked.reduce((sum, name) => sum + this.of(name), 0);
-    if (stuck) this.say(`${stuck} is locked: unlock it among the sliders.`);
-    else if (!names.length) this.say("All styles are locked.");
-    else if (rest < 0.005) this.say("The locked styles leave nothing to share: they sum to 1 or more.");
+    if (stuck) this.say(word("{0} is locked: unlock it among the sliders.", stuck));
+    else if (!names.length) this.say(word("All styles are locked."));
+    else if (rest < 0.005) this.say(word("The locked styles leave nothing to share: they sum to 1 or more."));
     if (stuck || !names.length || rest < 0.005) return false;
     const free = this.names.filter((name) => !locked.includes(name));
     const outside = shares.some((share) => share < 0);
@@ -215,7 +216,7 @@ export class StyleState {
   choose(shape, at, name) {
     const before = this.corners;
     const count = shape.corners.length;
-    const { off } = this.place(shape, "");
+    const { off } = this.place(shape);
     const weights = before.slice(0, count).map((each) => this.of(each));
     const from = before.indexOf(name);
     const after = before.map((each, place) => (place === at ? name : place === from ? before[at] : each));

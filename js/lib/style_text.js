@@ -1,4 +1,5 @@
 /** The text `weights` of Mix Styles: read and written as the node does, everything else in it left alone. */
+import { word } from "./words.js";
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
@@ -77,8 +78,11 @@ export function writeWeights(text, names, weights) {
     .reduce((written, [name, weight]) => writeWeight(written, names, name, weight), text);
 }
 
-/** Quotation marks as in the engine's messages. @param {string} text */
-const shown = (text) => `"${text.length > 40 ? `${text.slice(0, 39)}…` : text}"`;
+/** A name in quotation marks. @param {string} name */
+export const quoted = (name) => word("\"{0}\"", name);
+
+/** @param {string} text */
+const shown = (text) => quoted(text.length > 40 ? `${text.slice(0, 39)}…` : text);
 
 /**
  * What the node would refuse in a text, in words; "" for nothing.
@@ -89,20 +93,26 @@ const shown = (text) => `"${text.length > 40 ? `${text.slice(0, 39)}…` : text}
 export function troubleOf(text, names, { normalise, extrapolate }) {
   const numbers = text.split(/[\s,]+/).filter(Boolean);
   const bare = numbers.every((number) => NUMBER.test(number));
-  if (bare && numbers.length > names.length) return `${numbers.length} weights for ${names.length} styles.`;
+  if (bare && numbers.length > names.length) {
+    return word("{0} weights for {1} styles.", numbers.length, names.length);
+  }
   const parts = withNames(text, names).split(/[\n,]/).map((part) => part.trim()).filter(Boolean);
   const broken = parts.find((part) => !parsePart(part)?.name);
-  if (broken) return `${shown(broken)} is not a style and its weight, like "${names[0]} = 0.5".`;
+  if (broken) {
+    return word("{0} is not a style and its weight, like \"{1} = 0.5\".", shown(broken), names[0]);
+  }
   const read = parts.map((part) => /** @type {{name: string, weight: number}} */ (parsePart(part)));
   const unknown = read.find(({ name }) => !names.includes(name));
-  if (unknown) return `There is no style called ${shown(unknown.name)} here.`;
+  if (unknown) return word("There is no style called {0} here.", shown(unknown.name));
   const twice = read.find(({ name }, at) => read.findIndex((other) => other.name === name) < at);
-  if (twice) return `The style ${shown(twice.name)} is listed twice; the first one is shown.`;
+  if (twice) return word("The style {0} is listed twice; the first one is shown.", shown(twice.name));
   const negative = read.find(({ weight }) => weight < 0);
-  if (negative && extrapolate === false) return `${shown(negative.name)} is negative: that needs extrapolate.`;
+  if (negative && extrapolate === false) {
+    return word("{0} is negative: that needs extrapolate.", shown(negative.name));
+  }
   const sum = read.reduce((total, { weight }) => total + weight, 0);
   if (normalise && read.some(({ weight }) => weight) && Math.abs(sum) < 1e-9) {
-    return "The weights sum to 0 and cannot be scaled to sum to 1.";
+    return word("The weights sum to 0 and cannot be scaled to sum to 1.");
   }
   return "";
 }

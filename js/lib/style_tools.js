@@ -1,5 +1,6 @@
 /** The tools above the sliders of Mix Styles, and the line below. */
 import { button, make } from "./elements.js";
+import { word } from "./words.js";
 
 const SAID = 6000; // milliseconds
 
@@ -23,17 +24,24 @@ export const VIEWS = /** @type {const} */ ({ sliders: 1, fader: 2, triangle: 3, 
 /** @typedef {keyof typeof VIEWS} View */
 /** @typedef {import("./style_state.js").Switch} Switch */
 
-/** @type {Record<View, string>} */
-const TITLES = {
-  sliders: "Sliders: all styles", fader: "Fader: from one style to another", triangle: "Pad: between three styles",
-  square: "Pad: between four styles",
-};
+/** @type {() => Record<View, string>} */
+const titles = () => ({
+  sliders: word("Sliders: all styles"), fader: word("Fader: from one style to another"),
+  triangle: word("Pad: between three styles"), square: word("Pad: between four styles"),
+});
 
-/** What is said of a switch: where it is on, off. @type {Record<Switch, [string, string]>} */
-const SWITCHES = {
-  normalise: ["Normalise is on: the weights are scaled to sum to 1", "Normalise is off: the weights count as they are"],
-  extrapolate: ["Extrapolate is on: sliders and fader go from −1 to 2", "Extrapolate is off: weights are 0 or more"],
-};
+/** @typedef {{name: string, on: string, off: string, link: string}} Said what a switch is called, and where it is */
+/** @type {() => Record<Switch, Said>} */
+const switches = () => ({
+  normalise: {
+    name: word("Normalise"), on: word("Normalise is on: the weights are scaled to sum to 1"),
+    off: word("Normalise is off: the weights count as they are"), link: word("Normalise comes through a link"),
+  },
+  extrapolate: {
+    name: word("Extrapolate"), on: word("Extrapolate is on: sliders and fader go from −1 to 2"),
+    off: word("Extrapolate is off: weights are 0 or more"), link: word("Extrapolate comes through a link"),
+  },
+});
 
 export const TOOLS_CSS = `
 .dsoup-console .dsoup-tools { gap: 2px; justify-content: space-between; }
@@ -76,24 +84,24 @@ export class StyleTools {
     this.said = { text: "", until: 0 };
     /** @type {[string, boolean]} what is said otherwise, and whether it is a warning */
     this.otherwise = ["", false];
+    const [title, says] = [titles(), switches()];
     const views = /** @type {View[]} */ (Object.keys(VIEWS));
-    this.views = new Map(views.map((view) => [view, button(ICONS[view], TITLES[view], () => told.view(view))]));
-    this.random = button(ICONS.random, "Random mix", () => {});
+    this.views = new Map(views.map((view) => [view, button(ICONS[view], title[view], () => told.view(view))]));
+    this.random = button(ICONS.random, word("Random mix"), () => {});
     this.random.addEventListener("click", ({ shiftKey }) => told.random(shiftKey));
-    this.even = button(ICONS.even, "Even mix", told.even);
-    this.clear = button(ICONS.clear, "Clear all weights", told.clear);
-    this.undo = button(ICONS.undo, "Undo (Ctrl+Z)", told.undo);
-    this.redo = button(ICONS.redo, "Redo (Ctrl+Shift+Z)", told.redo);
-    const switches = /** @type {Switch[]} */ (Object.keys(SWITCHES));
-    this.switches = new Map(switches.map((name) =>
-      [name, button(ICONS[name], name[0].toUpperCase() + name.slice(1), () => told.toggle(name))]));
-    this.mixes = button(ICONS.mixes, "Saved mixes", told.mixes);
+    this.even = button(ICONS.even, word("Even mix"), told.even);
+    this.clear = button(ICONS.clear, word("Clear all weights"), told.clear);
+    this.undo = button(ICONS.undo, word("Undo (Ctrl+Z)"), told.undo);
+    this.redo = button(ICONS.redo, word("Redo (Ctrl+Shift+Z)"), told.redo);
+    this.switches = new Map(/** @type {Switch[]} */ (Object.keys(says)).map((name) =>
+      [name, button(ICONS[name], says[name].name, () => told.toggle(name))]));
+    this.mixes = button(ICONS.mixes, word("Saved mixes"), told.mixes);
     const group = (/** @type {Node[]} */ ...buttons) => make("span", {}, ...buttons);
     this.row = make("div", { className: "dsoup-tools" }, group(...this.views.values()),
       group(this.random, this.even, this.clear), group(this.undo, this.redo), group(...this.switches.values()),
       group(this.mixes));
     this.row.setAttribute("role", "toolbar");
-    this.row.setAttribute("aria-label", "Tools of the mix");
+    this.row.setAttribute("aria-label", word("Tools of the mix"));
     this.status = make("div", { className: "dsoup-say" });
     this.status.setAttribute("role", "status");
     this.#leave();
@@ -106,14 +114,17 @@ export class StyleTools {
       made.setAttribute("aria-pressed", String(each === view && !mixes));
     }
     if (count < 2) for (const made of this.views.values()) made.hidden = true;
-    this.random.title = view === "sliders" ? "Random mix, all as likely as each other; Shift: of two or three styles"
-      : `Random point of the ${view === "fader" ? "fader" : "pad"}`;
-    this.even.title = view === "sliders" ? "Even mix of all styles" : "To the middle";
+    this.random.title = view === "sliders"
+      ? word("Random mix, all as likely as each other; Shift: of two or three styles") : word("Random point");
+    this.even.title = view === "sliders" ? word("Even mix of all styles") : word("To the middle");
     this.undo.disabled = !undo;
     this.redo.disabled = !redo;
+    const says = switches();
     for (const [name, made] of this.switches) {
-      made.disabled = !isFree(name);
-      made.title = isFree(name) ? SWITCHES[name][isOn(name) ? 0 : 1] : `${made.ariaLabel} comes through a link`;
+      const { on, off, link } = says[name];
+      const free = isFree(name);
+      made.disabled = !free;
+      made.title = !free ? link : isOn(name) ? on : off;
       made.setAttribute("aria-pressed", String(isOn(name) === true));
     }
     this.mixes.setAttribute("aria-pressed", String(mixes));

@@ -219,7 +219,7 @@ def test_the_fader_goes_past_its_ends(page):
 def test_other_weights_wait_until_the_fader_moves(page):
     page.load("ink = 0.3\nanime = 0.4\nphoto = 0.3", "fader")
     assert page.property("corners")[:2] == ["anime", "ink"], "the heaviest"
-    assert page.hollow() and "photo 0.30 is not on this fader" in page.told()
+    assert page.hollow() and "photo 0.30 is not shown here" in page.told()
     x, y = page.knob()
     page.drag((x, y), (x, y))
     assert page.text() == "ink = 0.3\nanime = 0.4\nphoto = 0.3"
