@@ -16,7 +16,7 @@ def load():
     if ROOT not in sys.path:  # the WebUI takes it away again; by then everything is imported
         sys.path.insert(0, ROOT)
     try:
-        if sys.version_info < (3, 10):
+        if sys.version_info < (3, 10):  # noqa: UP036
             raise RuntimeError("it needs Python 3.10 or newer, and this WebUI runs {}.{}".format(*sys.version_info))
         from diffusion_soup_webui import register
         return register(_tab)
@@ -29,13 +29,12 @@ def load():
 def _failed(error):
     """The error as one sentence."""
     if isinstance(error, ModuleNotFoundError):
-        what = "the Python module {} is missing. Restart the WebUI, which installs it, or install it by hand".format(
-            error.name)
+        what = f"the Python module {error.name} is missing. Restart the WebUI, which installs it, or install it by hand"
     elif isinstance(error, (RuntimeError, SystemError)) or type(error).__name__.endswith("SoupError"):
         what = str(error).rstrip(".")
     else:
         what = "{}: {}. Update the extension, or report this".format(type(error).__name__, str(error).rstrip("."))
-    return "Diffusion Soup could not start: {}. The console has the details.".format(what)
+    return f"Diffusion Soup could not start: {what}. The console has the details."
 
 
 def _tab(content):

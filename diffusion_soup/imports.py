@@ -24,8 +24,9 @@ Named = Callable[[str], ModelFile]
 FamilyOf = Callable[[ModelFile], "str | None"]
 
 #: Columns of a row of mergehistory.csv. The header's names are shifted in some versions; the order is the same in all.
-_COLUMNS = ("ID", "time", "name", "weights_alpha", "weights_beta", "model_a", "model_b", "model_c", "base_alpha", "base_beta",
-            "mode", "mbw", "custom_name", "save_sets", "id_sets", "elemental_merge", "calcmode", "seed", "adjust")
+_COLUMNS = ("ID", "time", "name", "weights_alpha", "weights_beta", "model_a", "model_b", "model_c", "base_alpha",
+            "base_beta", "mode", "mbw", "custom_name", "save_sets", "id_sets", "elemental_merge", "calcmode", "seed",
+            "adjust")
 
 
 def recipe_from_checkpoint(checkpoint: Checkpoint, named: Named, family: FamilyOf = lambda file: None) -> Recipe:
@@ -35,8 +36,8 @@ def recipe_from_checkpoint(checkpoint: Checkpoint, named: Named, family: FamilyO
         return Recipe.from_json(checkpoint.metadata[RECIPE_KEY])
     merge = json_object(checkpoint.metadata.get("sd_merge_recipe"))
     if merge is None:
-        raise RecipeError(f"{name} does not say how it was made: it was saved neither by Diffusion Soup nor by a merger "
-                          "that writes its recipe.")
+        raise RecipeError(f"{name} does not say how it was made: it was saved neither by Diffusion Soup nor by a "
+                          "merger that writes its recipe.")
     parents = json_object(checkpoint.metadata.get("sd_merge_models")) or {}
 
     def parent(sha256: str) -> ModelFile:

@@ -1,7 +1,7 @@
 """The WebUI's face of Diffusion Soup (A1111, Forge): a thin adapter over the engine.
 
-``bridge`` is the only part that touches the host's modules. One :class:`~.kitchen.Kitchen` lives as long as the process,
-through every "Reload UI".
+``bridge`` is the only part that touches the host's modules. One :class:`~.kitchen.Kitchen` lives as long as the
+process, through every "Reload UI".
 """
 
 from __future__ import annotations

@@ -14,12 +14,13 @@ from pathlib import Path
 from secrets import compare_digest
 from typing import Any, Dict, List, Optional  # noqa: UP035  # pydantic 1 evaluates them on every Python it runs on
 
-from diffusion_soup import FileError, Recipe, SoupError
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from pydantic import BaseModel, Field
+
+from diffusion_soup import FileError, Recipe, SoupError
 
 PREFIX = "/diffusion-soup/v1"
 _MAX_BODY = 32 << 20
@@ -156,7 +157,8 @@ class _Route(APIRoute):
 
         async def handler(request: Request) -> Any:
             if request.method != "GET":
-                length = request.headers.get("content-length", "0" if "transfer-encoding" not in request.headers else "")
+                unknown = "" if "transfer-encoding" in request.headers else "0"
+                length = request.headers.get("content-length", unknown)
                 if not length.isdecimal():
                     return _refusal(411, "Say how long the body is (Content-Length).")
                 if int(length) > _MAX_BODY:

@@ -48,18 +48,16 @@ def require_files(recipe: Recipe, models: ModelFolders, progress: Progress | Non
     first: FileError | None = None
     for file in {(file.kind, file.file): file for file in files_of(recipe)}.values():
         try:
-            if models.known_sha256(file) is None or file.sha256 is None:
-                models.find(dataclasses.replace(ModelFile(file.file, file.kind), sha256=_sought(file, models)), progress)
-            else:
-                models.find(ModelFile(file.file, file.kind, file.sha256), progress)
+            known = models.known_sha256(file) is not None
+            models.find(ModelFile(file.file, file.kind, file.sha256 if known else _sought(file, models)), progress)
         except FileError as error:
             first = first or error
             missing.append(file.file)
     if first is not None:
         if len(missing) == 1:
             raise first
-        raise FileError(f"{len(missing)} files of this recipe were not found, by name or by hash: {', '.join(missing)}. "
-                        "Put them into the model folders, or change the recipe.")
+        raise FileError(f"{len(missing)} files of this recipe were not found, by name or by hash: "
+                        f"{', '.join(missing)}. Put them into the model folders, or change the recipe.")
 
 
 def _sought(file: ModelFile, models: ModelFolders) -> str | None:
@@ -78,7 +76,8 @@ def check(recipe: Recipe, models: ModelFolders) -> Recipe:
     """
     require_files(recipe, models)
     by_name = ModelFolders(models.folders, HeaderHashes(models.hashes))
-    here = {file.file for file in files_of(recipe) if _sought(file, models) is None and models.known_sha256(file) is None}
+    here = {file.file for file in files_of(recipe)
+            if models.known_sha256(file) is None and _sought(file, models) is None}
 
     def plain(file: Any) -> Any:
         return dataclasses.replace(file, sha256=None) if file.file in here else file

@@ -1,6 +1,7 @@
 """What pictures say: the soup's name and hash in the infotext, its recipe in the PNG, and the way back.
 
-A picture gets the recipe of the soup that its own infotext names, whenever and by whatever part of the WebUI it is saved.
+A picture gets the recipe of the soup that its own infotext names, whenever and by whatever part of the WebUI it is
+saved.
 """
 
 from __future__ import annotations

@@ -136,8 +136,8 @@ class Jobs:
             job.end("failed", str(error))
         except Exception as error:
             log.exception("Diffusion Soup: a request failed")
-            job.end("failed", f"This failed unexpectedly ({type(error).__name__}: {error}). The model before is in use; "
-                              "the console has the details.")
+            job.end("failed", f"This failed unexpectedly ({type(error).__name__}: {error}). The model before is in "
+                              "use; the console has the details.")
 
 
 class Turn:

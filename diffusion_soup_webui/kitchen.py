@@ -104,8 +104,8 @@ class Kitchen:
         if known:
             found = self.recipe_of(known[1])
             if found is None:
-                raise RecipeError(f"The soup {known[1][:10]} was not cooked here; open the picture itself, which carries "
-                                  "its recipe.")
+                raise RecipeError(f"The soup {known[1][:10]} was not cooked here; open the picture itself, which "
+                                  "carries its recipe.")
             return found
         return recipe_from_history(text, self._named, self._family)
 
@@ -165,12 +165,8 @@ class Kitchen:
         return self._jobs.add(lambda job: self._cook(recipe, job), recipe.hash)
 
     def status(self) -> Status:
-        status = self._jobs.status()
-        if status.state in ("idle", "done"):
-            held = self._pot.current
-            if status.state == "idle" or held is not None:
-                status = dataclasses.replace(status, recipe_hash=held.identity.hash if held else "")
-        return status
+        """The one status that every tab and client sees."""
+        return self._jobs.status()
 
     def cancel(self) -> Status:
         self._jobs.cancel()
@@ -186,7 +182,8 @@ class Kitchen:
         """Cook straight into a file in the checkpoint folder; the model in memory stays as it is."""
         path = self._save_path(name)
         if path.exists() and not overwrite:
-            raise FileError(f"{path.name} exists already and was left as it is; choose another name or allow overwriting.")
+            raise FileError(f"{path.name} exists already and was left as it is; choose another name or allow "
+                            "overwriting.")
         return self._jobs.add(lambda job: self._save(recipe, path, overwrite, job))
 
     def taste(self, recipe: Recipe) -> tuple[str, Image.Image]:
@@ -222,6 +219,7 @@ class Kitchen:
                 held = self._pot.cook(plan, models, job)
         finally:
             plan.close()
+        job.status = dataclasses.replace(job.status, recipe_hash=held.identity.hash)
         self._log.append({"time": round(begun, 3), "hash": held.identity.hash, "recipe": held.recipe.to_dict(),
                           "seconds": round(time.time() - begun, 2), "notes": list(held.notes)})
         return " ".join([f"In use: {held.identity.name} [{held.identity.hash[:10]}].", *held.notes])
@@ -255,14 +253,15 @@ class Kitchen:
         stem = stem[:-len(".safetensors")] if stem.lower().endswith(".safetensors") else stem
         if not stem or _NOT_IN_NAMES.search(stem) or stem.startswith(".") or stem.endswith((" ", ".")) \
                 or _RESERVED.match(stem) or len(stem.encode()) > 200:
-            raise FileError(f"{name[:100]!r} cannot be a file's name; give a plain one such as \"my soup\", without a folder.")
+            raise FileError(f"{name[:100]!r} cannot be a file's name; give a plain one such as \"my soup\", "
+                            "without a folder.")
         return self.host.folders()["checkpoint"][0] / f"{stem}.safetensors"
 
     # -- pictures --------------------------------------------------------------------------------
 
     def settle(self, p: Any, overridden: bool) -> Held | None:
-        """Before a picture, or a batch of it, is made: the soup in use is the model in memory, unless the request names a
-        checkpoint of its own. The caller holds the host's lock. Returns the soup that the picture is made with."""
+        """Before a picture, or a batch of it, is made: the soup in use is the model in memory, unless the request names
+        a checkpoint of its own. The caller holds the host's lock. Returns the soup that the picture is made with."""
         held = self._pot.current
         if held is None:
             self._pot.drop()

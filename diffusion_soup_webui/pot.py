@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from diffusion_soup import Ingredient, ModelFolders, Progress, Recipe, SoupError, inspect, open_checkpoint, prepare
@@ -133,8 +133,8 @@ class Pot:
         try:
             change.to(before, _Quiet(), only=change.touched if whole and not change.reloaded else None)
         except Exception:
-            log.exception("Diffusion Soup: the model before could not be brought back, so the WebUI loads the checkpoint "
-                          "that is chosen")
+            log.exception("Diffusion Soup: the model before could not be brought back, so the WebUI loads the "
+                          "checkpoint that is chosen")
             self._host.discard()
             self.held, self._before = None, []
 
@@ -176,9 +176,11 @@ class _Change:
     def _to_soup(self, wanted: Held, progress: Progress, only: set[str] | None) -> tuple[str, ...]:
         if not self._fits(wanted.steps, wanted.plan.architecture, wanted.reference):
             self._load(wanted.reference)
-            if not self._fits(wanted.steps, wanted.plan.architecture, wanted.reference, thorough=False):
+            odd = self._misfits(wanted.steps)
+            if odd:
                 raise MismatchError(f"{self._host.name} builds this kind of model in a way into which a soup cannot be "
-                                    "cooked. Save the soup as a file, and load that.")
+                                    f"cooked: {len(odd)} tensors are others (first: {odd[0]}). Save the soup as a "
+                                    "file, and load that.")
         return self._write(wanted.steps, progress, only)
 
     def _to_checkpoint(self, progress: Progress, only: set[str] | None) -> tuple[str, ...]:
@@ -209,7 +211,8 @@ class _Change:
         self.begun = True
         stale = self._host.open()
         places = self._host.places(steps)
-        known = {key: step for key, step in self._known.items() if part_of(key) not in stale and key not in self.touched}
+        known = {key: step for key, step in self._known.items()
+                 if part_of(key) not in stale and key not in self.touched}
         todo = [step for key, step in steps.items() if key in places and known.get(key) != step
                 and (only is None or key in only or part_of(key) in stale)]
         _require_buffer()
@@ -220,28 +223,25 @@ class _Change:
             self.touched |= sink.touched
             self._known = known
 
-    def _fits(self, steps: Mapping[str, Step], architecture: Architecture, reference: Path, *, thorough: bool = True
-              ) -> bool:
-        """Whether the model in memory is of the kind these steps make, so that they can overwrite it.
-
-        ``thorough``: they must also overwrite all that its own file has put there.
-        """
+    def _fits(self, steps: Mapping[str, Step], architecture: Architecture, reference: Path) -> bool:
+        """Whether the model in memory is of the kind these steps make, and they overwrite all of it."""
         source = self._host.loaded_from()
         if source is None:
             return False
-        if thorough:
-            try:
-                anatomy = inspect(open_checkpoint(source))
-            except SoupError:
-                return False
-            own = {key for key in anatomy.keys if part_of(key) in (DIFFUSION, TEXT, VAE) and key not in anatomy.styles
-                   and part_of(key) not in self._host.replaced() and not is_ids(key) and not is_marker(key)}
-            if anatomy.architecture != architecture or own - steps.keys() or \
-                    not self._host.same_config(source, reference):
-                return False
-        places = self._host.places(steps)
-        wanted = {key for key in steps if part_of(key) == DIFFUSION and not is_marker(key)}
-        return wanted <= places.keys() and self._host.diffusion_keys() <= wanted
+        try:
+            anatomy = inspect(open_checkpoint(source))
+        except SoupError:
+            return False
+        replaced = self._host.replaced()
+        own = {key for key in anatomy.keys if part_of(key) in (DIFFUSION, TEXT, VAE) and key not in anatomy.styles
+               and part_of(key) not in replaced and not is_ids(key) and not is_marker(key)}
+        return anatomy.architecture == architecture and _diffusion(own) == _diffusion(steps) and own <= steps.keys() \
+            and self._host.same_config(source, reference) and not self._misfits(steps)
+
+    def _misfits(self, steps: Mapping[str, Step]) -> list[str]:
+        """Tensors of the diffusion model in memory that these steps do not make. Those that they make and it does not
+        have are left out, as the host does when it loads a file."""
+        return sorted(self._host.diffusion_keys() - self._host.places(steps).keys())
 
 
 class _Quiet:
@@ -254,6 +254,10 @@ class _Quiet:
         return False
 
 
+def _diffusion(keys: Iterable[str]) -> set[str]:
+    return {key for key in keys if part_of(key) == DIFFUSION and not is_marker(key)}
+
+
 def soup_name(recipe: Recipe) -> str:
     """How a soup is called: "soup a+b+2 more"."""
     names = list(dict.fromkeys(each.name for each in recipe.ingredients))
@@ -264,7 +268,7 @@ def soup_name(recipe: Recipe) -> str:
 def _reference(plan: Plan, models: ModelFolders) -> Path:
     """The file whose model the host builds for this soup: the base or a checkpoint, of the soup's own architecture."""
     recipe = plan.recipe
-    files = [*([recipe.base] if recipe.base else []), *(each for each in recipe.ingredients if each.kind == "checkpoint")]
+    files = [file for file in (recipe.base, *recipe.ingredients) if file is not None and file.kind == "checkpoint"]
     paths = [models.find(file) for file in files]
     return next((path for path in paths if inspect(open_checkpoint(path)).architecture == plan.architecture), paths[0])
 
@@ -280,5 +284,5 @@ def _require_buffer() -> None:
     """Cooking into the model in memory needs buffers and nothing else."""
     needed, free = Tuning().buffer_bytes, available()
     if free is not None and needed > free:
-        raise OutOfMemory(f"Cooking needs {needed / 1e6:.0f} MB of memory and {free / 1e6:.0f} MB are free. Close other "
-                          "programs, and cook again.")
+        raise OutOfMemory(f"Cooking needs {needed / 1e6:.0f} MB of memory and {free / 1e6:.0f} MB are free. Close "
+                          "other programs, and cook again.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from diffusion_soup import SoupError
 from diffusion_soup.architecture import UNET, VAE
 from diffusion_soup.plan import Step
@@ -65,8 +66,8 @@ class A1111Host(WebUIHost):
     def open(self) -> frozenset[str]:
         from modules import sd_unet
         if getattr(sd_unet, "current_unet", None) is not None:
-            raise SoupError("An SD Unet replaces the diffusion model, so a soup would not be seen. Set SD Unet to None in "
-                            "the settings, and cook again.")
+            raise SoupError("An SD Unet replaces the diffusion model, so a soup would not be seen. Set SD Unet to None "
+                            "in the settings, and cook again.")
         model = self._model()
         source = self.loaded_from()
         model.sd_checkpoint_info = soup_info(model.sd_checkpoint_info, _UNFINISHED, source or Path("none"))

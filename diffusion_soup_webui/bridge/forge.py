@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from diffusion_soup import SoupError, open_checkpoint
 from diffusion_soup.architecture import DIFFUSION, TEXT, UNET, VAE, part_of
 from diffusion_soup.plan import Step
@@ -86,7 +87,8 @@ class ForgeHost(WebUIHost):
 
     def places(self, steps: Mapping[str, Step]) -> dict[str, Place]:
         objects = self._model().forge_objects_original
-        named = {UNET: objects.unet.model.diffusion_model.state_dict(), _VAE: objects.vae.first_stage_model.state_dict()}
+        named = {UNET: objects.unet.model.diffusion_model.state_dict(),
+                 _VAE: objects.vae.first_stage_model.state_dict()}
         require_plain(named[UNET], "Set Diffusion in Low Bits to Automatic or a float8, and cook again.")
         text = _Text(self._model())
         found: dict[str, Place] = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+
 from diffusion_soup import ModelFile, SoupError
 from diffusion_soup.plan import Step
 
@@ -308,8 +309,8 @@ def require_plain(weights: Mapping[str, torch.Tensor], how: str) -> None:
     packed = next((name for name, weight in weights.items() if not weight.is_floating_point()
                    and not name.endswith("position_ids")), None)
     if packed is not None:
-        raise SoupError(f"The model in memory is kept in a packed format ({packed}), into which a soup cannot be cooked. "
-                        f"{how}")
+        raise SoupError(f"The model in memory is kept in a packed format ({packed}), into which a soup cannot be "
+                        f"cooked. {how}")
 
 
 def model_file(path: Path, folders: Iterable[Path]) -> tuple[ModelFile, Path]:

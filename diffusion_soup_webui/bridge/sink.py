@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 
 import torch
+
 from diffusion_soup.checkpoint import DTYPES
 from diffusion_soup.plan import Step
 

@@ -77,9 +77,10 @@ def test_a_soup_and_a_plain_checkpoint(pantry):
         recipe_from_checkpoint(open_checkpoint(pantry.root / "a.safetensors"), named)
 
 
-def row(mode, alpha="0.5", beta="0.25", weights_alpha="", weights_beta="", mbw="False", deep="", calc="normal", adjust=""):
-    cells = ["3", "2023-05-01 10:00", "mix", weights_alpha, weights_beta, "ahash", "bhash", "chash", alpha, beta, mode, mbw,
-             "", "['save model']", "[]", deep, calc, "12", adjust]
+def row(mode, alpha="0.5", beta="0.25", weights_alpha="", weights_beta="", mbw="False", deep="", calc="normal",
+        adjust=""):
+    cells = ["3", "2023-05-01 10:00", "mix", weights_alpha, weights_beta, "ahash", "bhash", "chash", alpha, beta, mode,
+             mbw, "", "['save model']", "[]", deep, calc, "12", adjust]
     return ",".join(f'"{cell}"' for cell in cells)
 
 
@@ -95,7 +96,8 @@ def test_modes_of_supermerger(mode, expected):
 
 def test_block_weights_and_the_last_row_counts():
     weights = ",".join(["0.5"] + ["0"] * 12 + ["1"] + ["0.5"] * 12)
-    text = '"ID","time","name"\n' + row("Weight sum") + "\n" + row("Weight sum", weights_alpha=weights, mbw="True") + "\n"
+    rows = ['"ID","time","name"', row("Weight sum"), row("Weight sum", weights_alpha=weights, mbw="True"), ""]
+    text = "\n".join(rows)
     first, second = recipe_from_history(text, named, lambda file: "sd1").ingredients
     assert (second.weight, second.blocks["IN03"], second.blocks["TIME"], second.blocks["M00"]) == (0.5, 0.0, 0.0, 1.0)
     assert (first.weight, first.blocks["IN03"], first.blocks["M00"]) == (0.5, 1.0, 0.0)

@@ -26,7 +26,7 @@ from typing import Any
 import psutil
 from PIL import Image
 
-SETTINGS = {"steps": 6, "width": 256, "height": 256, "seed": 1, "sampler_name": "Euler", "cfg_scale": 4}
+SETTINGS = {"steps": 2, "width": 64, "height": 64, "seed": 1, "sampler_name": "Euler", "cfg_scale": 4}
 SAVED = "real host soup"
 
 
@@ -46,7 +46,7 @@ class Picture:
             self.info = dict(image.info)
             image = image.convert("RGB")
             self.pixels = hashlib.sha256(image.tobytes()).hexdigest()[:12]
-            self.flat = len(set(image.resize((16, 16)).getdata())) < 4
+            self.flat = len(set(image.resize((16, 16)).tobytes())) < 4
         self.text = self.info.get("parameters", "")
         self.data = data
 
