@@ -24,10 +24,10 @@ def kitchen() -> Any:
 
 def register(show_tab: Callable[[Callable[[], Any]], None]) -> dict[str, type]:
     """Register callbacks, routes and the tab with the host; returns the Script classes by name."""
+    cook = kitchen()
     from . import api, infotext, tab  # all of it now: later the extension's folder is no longer on sys.path
     from .script import script_classes
 
-    cook = kitchen()
     show_tab(lambda: tab.build(cook))
     infotext.register(cook)
     api.register(cook)

@@ -3,8 +3,12 @@
 import pytest
 
 from diffusion_soup import Ingredient, ModelFolders, Recipe
-from tests.engine.kitchen import fill, whole
+from tests.engine.kitchen import fill, tiny_unet
 from tests.webui.double import WebUI
+
+TEXT = "cond_stage_model.transformer.text_model."
+SHAPES = tiny_unet() | {TEXT + "embeddings.token_embedding.weight": (16, 8), TEXT + "final_layer_norm.weight": (8,),
+                        "first_stage_model.decoder.conv_in.weight": (4, 4, 3, 3), "first_stage_model.quant_conv.bias": (8,)}
 
 
 @pytest.fixture(params=["a1111", "forge"])
@@ -14,7 +18,7 @@ def webui(request, tmp_path):
     folder.mkdir(parents=True)
     (tmp_path / "models" / "Lora").mkdir()
     for seed, name in enumerate("abcd"):
-        save_file(fill(whole(), seed), folder / f"{name}.safetensors")
+        save_file(fill(SHAPES, seed), folder / f"{name}.safetensors")
     with WebUI(tmp_path, "a.safetensors", request.param) as host:
         yield host
 

@@ -15,7 +15,7 @@ from .conftest import cook, recipe
 def agrees(weights, tensors):
     """Whether the model has these weights, in its own dtype."""
     wanted = {key: value for key, value in tensors.items() if key in weights and value.is_floating_point()}
-    assert len(wanted) > 500
+    assert len(wanted) == 12
     return all(torch.equal(weights[key], value.to(weights[key].dtype)) for key, value in wanted.items())
 
 
@@ -94,7 +94,7 @@ def test_only_what_changed_is_cooked_again(webui, kitchen, monkeypatch):
     cook(kitchen, Recipe((recipe(a=1).ingredients[0], type(recipe(b=2).ingredients[0])(
         "b.safetensors", weight=2, blocks={"IN01": 0.5})), vae="soup"))
     cook(kitchen, recipe(a=1, c=2))
-    assert 0 < counts[0] < 40 and counts[1] > 500
+    assert counts == [2, 12]
 
 
 def test_loras_are_taken_off_first(webui, kitchen, models):
@@ -124,7 +124,7 @@ def test_cancelled_in_the_middle(webui, kitchen, models, slow, before):
     else:
         kitchen.undo()
         kitchen.wait(30)
-    slow.stop(40)
+    slow.stop(6)
     kitchen.cook(recipe(b=1, c=2))
     assert slow.there.wait(30)
     assert not agrees(webui.weights(), expected)
@@ -143,7 +143,7 @@ def test_nobody_uses_half_a_soup(webui, kitchen, script, monkeypatch):
     execute = pot.execute
 
     def broken(steps, *args, **kwargs):
-        execute(steps[:100], *args, **kwargs)
+        execute(steps[:5], *args, **kwargs)
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(pot, "execute", broken)
@@ -294,7 +294,7 @@ def test_a_soup_without_text_encoder_takes_that_of_its_first_checkpoint(webui, k
 
 def test_choosing_while_it_cooks(webui, kitchen, script, slow):
     """What the user did last counts."""
-    slow.stop(5)
+    slow.stop(3)
     kitchen.cook(recipe(b=1, c=2))
     assert slow.there.wait(30)
     choice = threading.Thread(target=webui.choose, args=("d.safetensors",))
