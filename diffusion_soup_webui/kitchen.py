@@ -273,7 +273,7 @@ class Kitchen:
         if not self._pot.intact:
             try:
                 self._pot.bring_back(_Silent())
-            except SoupError as error:
+            except Exception as error:
                 self._pot.drop()
                 p.comment(f"Diffusion Soup: the soup could not be brought back: {error}")
                 return None

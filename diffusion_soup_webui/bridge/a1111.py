@@ -47,6 +47,10 @@ class A1111Host(WebUIHost):
 
     @contextmanager
     def begin(self) -> Iterator[None]:
+        from modules import sd_unet
+        if getattr(sd_unet, "current_unet", None) is not None:
+            raise SoupError("An SD Unet replaces the diffusion model, so a soup would not be seen. Set SD Unet to None "
+                            "in the settings, and cook again.")
         if not getattr(self._shared.cmd_opts, "skip_load_model_at_start", False):
             self._shared.sd_model  # noqa: B018  # waits for the model that is loaded at the start
         self._kept = self._chosen_info()
@@ -64,10 +68,6 @@ class A1111Host(WebUIHost):
             raise SoupError(f"The WebUI could not load {path.name}; its console says why.")
 
     def open(self) -> frozenset[str]:
-        from modules import sd_unet
-        if getattr(sd_unet, "current_unet", None) is not None:
-            raise SoupError("An SD Unet replaces the diffusion model, so a soup would not be seen. Set SD Unet to None "
-                            "in the settings, and cook again.")
         model = self._model()
         source = self.loaded_from()
         model.sd_checkpoint_info = soup_info(model.sd_checkpoint_info, _UNFINISHED, source or Path("none"))

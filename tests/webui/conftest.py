@@ -8,7 +8,9 @@ from tests.webui.double import WebUI
 
 TEXT = "cond_stage_model.transformer.text_model."
 SHAPES = tiny_unet() | {TEXT + "embeddings.token_embedding.weight": (16, 8), TEXT + "final_layer_norm.weight": (8,),
-                        "first_stage_model.decoder.conv_in.weight": (4, 4, 3, 3), "first_stage_model.quant_conv.bias": (8,)}
+                        TEXT + "attn.in_proj_weight": (24, 8), TEXT + "text_projection": (8, 8),
+                        "first_stage_model.decoder.conv_in.weight": (4, 4, 3, 3),
+                        "first_stage_model.quant_conv.bias": (8,)}
 
 
 @pytest.fixture(params=["a1111", "forge"])

@@ -114,10 +114,10 @@ class WebUI:
         if self.flavour == "a1111":
             return {name.replace(".wrapped", ""): value.clone() for name, value in model.state_dict().items()}
         objects = model.forge_objects
-        parts = {UNET: objects.unet.model.diffusion_model, VAE: objects.vae.first_stage_model,
-                 TEXT: objects.clip.cond_stage_model.clip_l}
-        return {prefix + name: value.clone() for prefix, part in parts.items()
-                for name, value in part.state_dict().items()}
+        parts = {UNET: objects.unet.model.diffusion_model, VAE: objects.vae.first_stage_model}
+        return {**_single_file_text_names(objects.clip.cond_stage_model.state_dict()),
+                **{prefix + name: value.clone() for prefix, part in parts.items()
+                   for name, value in part.state_dict().items()}}
 
     def choose(self, name: str) -> None:
         """In the dropdown, or by the API's options."""
@@ -222,7 +222,7 @@ class WebUI:
             return data.sd_model
         self.loads.append(info.name)
         state = load_file(info.filename)
-        names = {name.replace("text_model.embeddings.token_embedding.", "text_model.embeddings.token_embedding.wrapped.")
+        names = {name.replace("embeddings.token_embedding.", "embeddings.token_embedding.wrapped.")
                  .replace(TEXT, TEXT + "wrapped."): value for name, value in state.items()}
         data.sd_model = tree(names)
         data.sd_model.sd_checkpoint_info, data.sd_model.sd_model_checkpoint = info, info.filename
@@ -250,7 +250,8 @@ class WebUI:
         self.shared.opts.__dict__["set"] = set_and_refresh
 
     def _parameters(self) -> None:
-        self.sd_models.model_data.forge_loading_parameters = {"checkpoint_info": self._chosen(), "additional_modules": []}
+        self.sd_models.model_data.forge_loading_parameters = {"checkpoint_info": self._chosen(),
+                                                              "additional_modules": []}
 
     @torch.inference_mode()
     def _forge_model_reload(self) -> Any:
@@ -264,9 +265,9 @@ class WebUI:
         self.loads.append(info.name)
         state = load_file(info.filename)
         parts = {prefix: tree({name.removeprefix(prefix): value for name, value in state.items()
-                               if name.startswith(prefix)}) for prefix in (UNET, VAE, TEXT)}
-        unet, encoders = Leaf(), Leaf()
-        unet.diffusion_model, encoders.clip_l = parts[UNET], parts[TEXT]
+                               if name.startswith(prefix)}) for prefix in (UNET, VAE)}
+        unet, encoders = Leaf(), tree(_forge_text_names(state))
+        unet.diffusion_model = parts[UNET]
         unet.lora_loader, encoders.lora_loader = _LoraLoader(unet), _LoraLoader(encoders)
         objects = _Objects(unet=SimpleNamespace(model=unet), clip=SimpleNamespace(cond_stage_model=encoders),
                            vae=SimpleNamespace(first_stage_model=parts[VAE]))
@@ -305,5 +306,28 @@ class _LoraLoader:
 
 
 def _forge_text_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """SD15.process_clip_state_dict; a projection is transposed on the way, as SDXL's is."""
-    return {name.replace(TEXT, "clip_l."): value for name, value in state.items() if name.startswith(TEXT)}
+    """The host's process_clip_state_dict: SD 1.5's new prefix, and what it does to OpenCLIP's tensors beside."""
+    found: dict[str, torch.Tensor] = {}
+    for name, value in state.items():
+        if not name.startswith(TEXT):
+            continue
+        name = name.replace(TEXT, "clip_l.")
+        if name.endswith("in_proj_weight"):
+            for letter, part in zip("qkv", value.chunk(3)):
+                found[name.replace("in_proj_weight", f"{letter}_proj.weight")] = part
+        elif name.endswith("text_projection"):
+            found[name + ".weight"] = value.transpose(0, 1).contiguous()
+        else:
+            found[name] = value
+    return found
+
+
+def _single_file_text_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The other way round."""
+    found = {name.replace("clip_l.", TEXT): value.clone() for name, value in state.items()}
+    for name in [name for name in found if name.endswith("q_proj.weight")]:
+        parts = [found.pop(name.replace("q_proj", f"{letter}_proj")) for letter in "qkv"]
+        found[name.replace("q_proj.weight", "in_proj_weight")] = torch.cat(parts)
+    for name in [name for name in found if name.endswith("text_projection.weight")]:
+        found[name.removesuffix(".weight")] = found.pop(name).transpose(0, 1)
+    return found

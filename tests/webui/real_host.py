@@ -354,7 +354,7 @@ def memory(host: Host) -> str:
         peaks.append(sampler.peak - before)
         host.picture(steps=1)
     after = host.process.memory_info().rss
-    assert abs(after - before) <= 0.05 * before, f"{before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after"
+    assert after <= 1.05 * before, f"{before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after"
     assert max(peaks) <= 300e6, f"{max(peaks) / 1e6:.0f} MB above during a cook"
     return f"{before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after ten cooks, {max(peaks) / 1e6:+.0f} MB at the peak"
 

@@ -49,8 +49,10 @@ def test_cook_undo_and_what_is_in_use(client, kitchen):
 
 
 @pytest.mark.parametrize("where, sent, status, sentence", [
-    ("cook", {"recipe": {}}, 422, "not a recipe"), ("cook", {"recipe": body(x=1)["recipe"]}, 404, "x.safetensors was not"),
-    ("save", {"name": "../x", **body(a=1)}, 422, "cannot be a file's name"), ("save", {"name": "x"}, 422, "No soup is in"),
+    ("cook", {"recipe": {}}, 422, "not a recipe"),
+    ("cook", {"recipe": body(x=1)["recipe"]}, 404, "x.safetensors was not"),
+    ("save", {"name": "../x", **body(a=1)}, 422, "cannot be a file's name"),
+    ("save", {"name": "x"}, 422, "No soup is in use"),
     ("save", {"name": "a", **body(a=1)}, 422, "exists already"), ("taste", body(a=1), 422, "taste"),
     ("recipe", {"text": "hello"}, 422, "neither a recipe"), ("recipe", {"picture": "??"}, 422, "not base64"),
     ("recipe", {"checkpoint": "../../etc/passwd"}, 422, "stay inside"), ("recipe", {}, 422, "no recipe here"),

@@ -36,7 +36,8 @@ def test_a_saved_picture_gets_the_recipe_its_infotext_names(kitchen, callbacks):
 
 def test_pasting_offers_the_recipe_and_asks_for_no_checkpoint(kitchen, callbacks):
     cook(kitchen, recipe(a=1, b=2))
-    params = {"Soup": kitchen.in_use().hash, "Model": "soup a+b", "Model hash": kitchen.in_use().hash[:10], "Steps": "1"}
+    used = kitchen.in_use().hash
+    params = {"Soup": used, "Model": "soup a+b", "Model hash": used[:10], "Steps": "1"}
     callbacks["infotext_pasted"]("", params)
     assert kitchen.pasted() == kitchen.in_use() and params.keys() == {"Soup", "Steps"}
     plain = {"Model": "a", "Model hash": "b"}
