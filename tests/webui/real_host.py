@@ -288,7 +288,8 @@ def recipe_in_the_picture(host: Host) -> str:
     assert read["hash"] == recipe["hash"]
     assert host.ours("recipe", text=made.text)["hash"] == recipe["hash"]
     saved = host.post("/sdapi/v1/txt2img", prompt="a red circle", save_images=True, **SETTINGS)
-    newest = max((host.folder.parents[1] / "outputs").rglob("*.png"), key=lambda path: path.stat().st_mtime)
+    pictures = (path for folder in host.folder.parents[1].glob("output*") for path in folder.rglob("*.png"))
+    newest = max(pictures, key=lambda path: path.stat().st_mtime)
     assert json.loads(Picture(newest.read_bytes()).info["diffusion_soup"]) == recipe["recipe"], (newest, saved["info"])
     host.ours("undo")
     host.wait()
