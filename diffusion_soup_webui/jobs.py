@@ -141,26 +141,32 @@ class Jobs:
 
 
 class Turn:
-    """The host's queue lock, waited for in a way that can be cancelled; a turn that comes too late is passed on."""
+    """The host's queue lock: in line for it from the beginning, so that whoever asks for a picture after a cook gets
+    one of the soup. The wait can be cancelled; a turn that comes too late is passed on."""
 
     def __init__(self, lock: Any, job: Job) -> None:
         self._lock, self._job = lock, job
         self._guard = threading.Lock()
         self._got, self._left = threading.Event(), False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Turn:
         threading.Thread(target=self._acquire, name="diffusion-soup-turn", daemon=True).start()
-        if not self._got.wait(0.1):
+        self._got.wait(0.1)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._guard:
+            self._left = True
+            if self._got.is_set():
+                self._lock.release()
+
+    def come(self) -> None:
+        """Wait until it is our turn. Raises :class:`Cancelled`."""
+        if not self._got.is_set():
             self._job.say("waiting for the WebUI to finish what it is doing")
         while not self._got.wait(0.05):
             if self._job.cancelled():
-                with self._guard:
-                    if not self._got.is_set():
-                        self._left = True
-                        raise Cancelled("cancelled")
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
+                raise Cancelled("cancelled")
 
     def _acquire(self) -> None:
         self._lock.acquire()

@@ -212,20 +212,22 @@ class Kitchen:
     def _cook(self, recipe: Recipe, job: Job) -> str:
         begun = time.time()
         models = self._models()
-        headers.require_files(recipe, models, job)
-        plan = prepare(recipe, models, job)
-        try:
-            with Turn(self.host.turn, job):
+        with Turn(self.host.turn, job) as turn:
+            headers.require_files(recipe, models, job)
+            plan = prepare(recipe, models, job)
+            try:
+                turn.come()
                 held = self._pot.cook(plan, models, job)
-        finally:
-            plan.close()
+            finally:
+                plan.close()
         job.status = dataclasses.replace(job.status, recipe_hash=held.identity.hash)
         self._log.append({"time": round(begun, 3), "hash": held.identity.hash, "recipe": held.recipe.to_dict(),
                           "seconds": round(time.time() - begun, 2), "notes": list(held.notes)})
         return " ".join([f"In use: {held.identity.name} [{held.identity.hash[:10]}].", *held.notes])
 
     def _undo(self, job: Job) -> str:
-        with Turn(self.host.turn, job):
+        with Turn(self.host.turn, job) as turn:
+            turn.come()
             held = self._pot.undo(job)
         if held is not None:
             return f"In use again: {held.identity.name} [{held.identity.hash[:10]}]."

@@ -205,6 +205,17 @@ def test_pictures_and_cooks_take_turns(webui, kitchen):
     cook(kitchen, recipe(a=1))
 
 
+def test_a_picture_asked_for_after_a_cook_is_of_the_soup(webui, kitchen, script, monkeypatch):
+    """Even while the cook still looks at its files."""
+    from diffusion_soup_webui import headers
+    looked = headers.require_files
+    monkeypatch.setattr(headers, "require_files", lambda *args: (time.sleep(0.3), looked(*args)))
+    kitchen.cook(recipe(a=1, b=2))
+    while not webui.queue_lock.locked():
+        time.sleep(0.001)
+    assert webui.picture([script]).extra_generation_params == {"Soup": kitchen.in_use().hash}
+
+
 def test_one_at_a_time(webui, kitchen):
     with webui.queue_lock:
         first = kitchen.cook(recipe(a=1))
