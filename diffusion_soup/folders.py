@@ -42,6 +42,11 @@ class ModelFolders:
             raise FileError(f"The models folder {str(root)!r} does not exist; give the folder your checkpoints are in.")
         return cls({kind: [root / name for name in names] for kind, names in _LAYOUTS.items()}, hashes)
 
+    @property
+    def folders(self) -> dict[str, list[Path]]:
+        """The folders by kind, in the order in which they are searched."""
+        return {kind: list(found) for kind, found in self._folders.items()}
+
     def find(self, wanted: ModelFile, progress: Progress | None = None) -> Path:
         """The path of a recipe's file; one that was moved or renamed is found again by its sha256.
 
