@@ -1,0 +1,1 @@
+"""The WebUI extension: what A1111 and Forge show of the engine."""

@@ -1,0 +1,40 @@
+"""What differs between gradio 3.41 (A1111), 4.40 (Forge) and 6, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+MAJOR = int(gr.__version__.partition(".")[0])
+
+
+def on(event: Callable[..., Any], *, js: str | None = None, then: str | None = None, **settings: Any) -> Any:
+    """Listen to an event; ``js`` runs in the page before the function, ``then`` after it with what it put out.
+
+    Nothing waits in gradio's queue: a cook has a queue of its own, and Cancel must be heard at once.
+    """
+    name = "_js" if MAJOR < 4 else "js"
+    settings = {"queue": False, "show_progress": "hidden"} | settings
+    done = event(**({name: js} if js else {}), **settings)
+    if then:
+        done = done.then(fn=None, inputs=settings.get("outputs"), outputs=[], queue=False, **{name: then})
+    return done
+
+
+def upload(label: str, elem_id: str, kinds: Sequence[str]) -> Any:
+    """A file to drop; :func:`path_of` says where it is."""
+    kind = "file" if MAJOR < 4 else "filepath"
+    return volatile(gr.File(label=label, elem_id=elem_id, type=kind, file_types=list(kinds)))
+
+
+def path_of(uploaded: Any) -> str | None:
+    """Where an uploaded file lies: 3.41 gives an object, later ones the path."""
+    return None if uploaded is None else str(getattr(uploaded, "name", uploaded))
+
+
+def volatile(component: Any) -> Any:
+    """A widget whose value the hosts shall not keep in ui-config.json."""
+    component.do_not_save_to_config = True
+    return component
