@@ -53,7 +53,7 @@ def _wire(desk: Desk, name: str) -> None:
     question = volatile(gr.Textbox(label=f"dsoup {name} question", elem_id=f"dsoup_{name}_question"))
     answer = volatile(gr.Textbox(label=f"dsoup {name} answer", elem_id=f"dsoup_{name}_answer"))
     send = gr.Button("send", elem_id=f"dsoup_{name}_send")
-    on(send.click, js=f"() => [window.dsoup.take('{name}')]", fn=desk.answer, inputs=[question], outputs=[answer],
+    on(send.click, js=f"() => window.dsoup.take('{name}')", fn=desk.answer, inputs=[question], outputs=[answer],
        then=f"(answer) => {{ window.dsoup.give('{name}', answer); return []; }}")
 
 

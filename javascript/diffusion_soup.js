@@ -19,7 +19,6 @@
     await Promise.allSettled(urls.map((url) => fetch(url, { cache: "no-cache" })));
     app ??= (await import(urls[0])).open(window.dsoup);
     if (place.isConnected && !place.childElementCount) app.mount(place);
-    document.getElementById("dsoup_tab")?.classList.add("dsoup_live");
   }
 
   window.dsoup = { take: () => "", give: () => {} };

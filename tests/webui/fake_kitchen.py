@@ -50,9 +50,7 @@ class FakeKitchen:
         path = self.root / ("loras" if kind == "lora" else "checkpoints") / file
         if not path.is_file():
             return {"problem": f"{file} is not in the model folders any more. Refresh the lists or choose another."}
-        with open_checkpoint(path) as checkpoint:
-            found = inspect(checkpoint)
-        family = {"sd1": "SD 1.5", "sd2": "SD 2", "sdxl": "SDXL"}.get(str(found.family), str(found.family))
+        family = "SD 1.5" if kind == "lora" else inspect(open_checkpoint(path)).architecture.title
         return {"family": family, "size": path.stat().st_size, "dtype": "float16", "sha256": None, "problem": None}
 
     def check(self, recipe: Recipe) -> Recipe:

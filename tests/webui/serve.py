@@ -37,9 +37,10 @@ def main(models: str, port: str, seconds: str = "2") -> None:
         return JSONResponse({"status": kitchen.asked})
 
     app.add_middleware(BaseHTTPMiddleware, dispatch=_with_scripts)
+    soup = tab.build(kitchen)  # outside of the page, as the hosts do
     with gr.Blocks(title=f"gradio {gr.__version__}") as page, gr.Tabs():
         with gr.Tab("Soup", elem_id="tab_dsoup"):
-            tab.build(kitchen).render()
+            soup.render()
         with gr.Tab("Other"):
             gr.Textbox(label="Something of another tab")
             gr.Button("A button of another tab")
