@@ -86,8 +86,9 @@ class Desk:
         return self._told(self.kitchen.status())
 
     def _told(self, status: Status) -> dict[str, Any]:
-        in_use = self.kitchen.in_use()
-        return {"status": dataclasses.asdict(status), "in_use": None if in_use is None else _shown(in_use)}
+        in_use, pasted = self.kitchen.in_use(), self.kitchen.pasted()
+        return {"status": dataclasses.asdict(status), "in_use": None if in_use is None else _shown(in_use),
+                "pasted": None if pasted is None else _shown(pasted)}
 
     def _log(self, question: Question) -> dict[str, Any]:
         return {"log": [_line(each) for each in self.kitchen.log(str(question.get("search", "")))[:100]]}
@@ -114,6 +115,8 @@ class Desk:
         return _shown(recipe) | {"problem": ""}
 
     def _read(self, question: Question) -> dict[str, Any]:
+        if "checkpoint" in question:
+            return _shown(self.kitchen.read_checkpoint(str(question["checkpoint"])))
         if "data" not in question:
             text = str(question.get("text", ""))
             if not text.strip():

@@ -10,16 +10,20 @@ import gradio as gr
 MAJOR = int(gr.__version__.partition(".")[0])
 
 
+#: Our events are for our page: they are not in the list of the host's API.
+_UNLISTED: dict[str, Any] = {"api_name": False} if MAJOR < 6 else {"api_visibility": "undocumented"}
+
+
 def on(event: Callable[..., Any], *, js: str | None = None, then: str | None = None, **settings: Any) -> Any:
     """Listen to an event; ``js`` runs in the page before the function, ``then`` after it with what it put out.
 
     Nothing waits in gradio's queue: a cook has a queue of its own, and Cancel must be heard at once.
     """
     name = "_js" if MAJOR < 4 else "js"
-    settings = {"queue": False, "show_progress": "hidden"} | settings
+    settings = {"queue": False, "show_progress": "hidden"} | _UNLISTED | settings
     done = event(**({name: js} if js else {}), **settings)
     if then:
-        done = done.then(fn=None, inputs=settings.get("outputs"), outputs=[], queue=False, **{name: then})
+        done = done.then(fn=None, inputs=settings.get("outputs"), outputs=[], queue=False, **_UNLISTED, **{name: then})
     return done
 
 

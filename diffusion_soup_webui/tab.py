@@ -19,7 +19,6 @@ from .gradio_compat import on, path_of, upload, volatile
 if TYPE_CHECKING:
     from .kitchen import Kitchen, Status
 
-TITLE, ID = "Soup", "dsoup"
 #: Questions that may take long have a wire of their own, so that Cancel is heard meanwhile.
 WIRES = ("quick", "slow")
 READS = (".json", ".txt", ".png", ".csv", ".safetensors")
@@ -38,13 +37,6 @@ def build(kitchen: Kitchen, preset_folders: Callable[[], list[Any]] = list) -> g
             with gr.Column(elem_id="dsoup_wires"):
                 for name in WIRES:
                     _wire(desk, name)
-    return tab
-
-
-def sorry(sentence: str) -> gr.Blocks:
-    """The tab where something of ours failed: why, in one sentence."""
-    with gr.Blocks(analytics_enabled=False) as tab, gr.Column(elem_id="dsoup_tab"):
-        gr.Markdown(f"**Diffusion Soup could not start.** {sentence}", elem_id="dsoup_sorry")
     return tab
 
 

@@ -29,6 +29,7 @@ class App {
     this.known = new Map();
     this.status = { state: "idle", fraction: 0, text: "", job: 0 };
     this.inUse = null;
+    this.pasted = null;
     this.recipe = null;
     this.problem = "";
     this.looked = 0;
@@ -179,13 +180,15 @@ class App {
 
   // -- the kitchen -----------------------------------------------------------------------------------
 
-  /** @param {any} answer with the status and the soup in use */
-  told({ status, in_use: inUse }) {
+  /** @param {any} answer with the status, the soup in use, and one that a picture brought */
+  told({ status, in_use: inUse, pasted = null }) {
     const done = status.job !== this.status.job || status.state !== this.status.state;
     this.status = status;
     this.inUse = inUse;
+    this.pasted = pasted;
     this.looked = performance.now();
     this.parts.cook.show();
+    this.parts.recipe.show();
     clearTimeout(this.polling);
     if (BUSY.includes(status.state)) this.polling = setTimeout(() => void this.#look(), POLL);
     else if (done) void this.parts.log.refresh();

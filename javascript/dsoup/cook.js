@@ -14,8 +14,8 @@ export class Cook {
     this.app = app;
     this.cook = press("Cook", "Make this soup the model in memory; nothing is written to disk", () => void this.#do("cook"),
       { kind: "primary big", id: "dsoup_cook_now" });
-    this.cancel = press("Cancel", "Stop; the model stays what it was", () => void this.#do("cancel"), { kind: "big stop", id: "dsoup_cancel_now" });
-    this.undo = press("Undo cook", "Go back to the model that was in use before", () => void this.#do("undo"), { id: "dsoup_undo_now" });
+    this.cancel = press("Cancel", "Stop; the model stays what it was", () => void this.#do("cancel"), { kind: "stop tall", id: "dsoup_cancel_now" });
+    this.undo = press("Undo cook", "Go back to the model that was in use before", () => void this.#do("undo"), { kind: "tall", id: "dsoup_undo_now" });
     this.name = make("input", { type: "text", placeholder: "Name to save under", id: "dsoup_save_name", className: "ds-text", autocomplete: "off" });
     this.name.setAttribute("aria-label", "Name to save under");
     this.name.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && void this.#save());
@@ -43,8 +43,8 @@ export class Cook {
     this.progress.firstChild.style.width = `${percent}%`;
     this.progress.setAttribute("aria-valuenow", String(percent));
     this.progress.classList.toggle("waiting", status.state === "queued");
-    this.cook.hidden = busy;
-    this.cancel.hidden = !busy;
+    this.cancel.hidden = !busy; // beside Cook and not in its place: the second of two clicks must not cancel
+    this.undo.hidden = busy;
     const wrong = this.trouble || (status.state === "failed" ? status.text : "");
     const words = [WORDS[status.state], busy && status.state === "cooking" ? `${percent} %` : "",
       busy && status.seconds_left != null ? left(status.seconds_left) : "", status.text];

@@ -9,7 +9,7 @@ function when(time) {
   const date = typeof time === "number" ? new Date(time * 1000) : new Date(String(time));
   if (Number.isNaN(date.getTime())) return String(time ?? "");
   const today = date.toDateString() === new Date().toDateString();
-  return today ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
+  return today ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false })
     : date.toLocaleDateString([], { month: "short", day: "numeric" });
 }
 
@@ -47,7 +47,7 @@ export class Log {
     const took = typeof seconds === "number" ? `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s` : "";
     const load = press("Load", "Load this recipe into the table", () => this.app.load(soup.draft));
     return make("div", { className: "ds-entry", title: soup.text },
-      make("time", {}, when(time)), make("b", {}, soup.title, ...(notes ? [make("small", {}, String(notes))] : [])),
+      make("time", {}, when(time)), make("b", {}, soup.title, ...(notes?.length ? [make("small", {}, [notes].flat().join(" "))] : [])),
       make("small", {}, took), load);
   }
 }

@@ -38,7 +38,7 @@ export function pick(parent, { title, files, many = false, chosen = "", nothing 
   const ok = press(many ? "Add" : "Choose", "", () => finish([...(picked.size ? picked : shown.slice(at, at + 1))]),
     { kind: "primary" });
   const dialog = make("dialog", { className: "ds-dialog" }, make("h3", {}, title), search, list,
-    make("footer", {}, make("small", {}, many ? "Click to mark several, double-click to add one" : ""),
+    make("div", { className: "ds-foot" }, make("small", {}, many ? "Click to mark several, double-click to add one" : ""),
       press("Cancel", "", () => finish(null)), ok));
   dialog.setAttribute("aria-label", title);
   /** @type {(files: string[] | null) => void} */

@@ -1,24 +1,29 @@
 /** Recipes in and out: text, files, pictures, saved soups. */
 import { make } from "../../js/lib/elements.js";
 import { ICONS, card, press } from "./fields.js";
+import { pick } from "./picker.js";
 
 const MOST = 64 * 2 ** 20; // bytes of a file that is sent whole
 const MOST_HEADER = 100 * 2 ** 20;
 
-/** The metadata in the header of a safetensors file; the tensors are not read. @param {File} file */
-async function metadataOf(file) {
+/**
+ * A safetensors file without its tensors: the metadata is all that a recipe is read from, and a model is large.
+ * @param {File} file
+ */
+async function withoutTensors(file) {
   const length = Number(new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true));
-  if (length > Math.min(MOST_HEADER, file.size)) throw new Error(`${file.name} is damaged: its header is longer than it.`);
-  return JSON.parse(await file.slice(8, 8 + length).text()).__metadata__ ?? {};
+  if (length > Math.min(MOST_HEADER, file.size)) throw new Error("its header is longer than it");
+  const { __metadata__ = {} } = JSON.parse(await file.slice(8, 8 + length).text());
+  const header = new TextEncoder().encode(JSON.stringify({ __metadata__ }));
+  const start = new DataView(new ArrayBuffer(8));
+  start.setBigUint64(0, BigInt(header.length), true);
+  return new File([start.buffer, header], file.name);
 }
 
 /** @param {File} file @returns {Promise<object>} the question for the server */
 async function questionOf(file) {
   if (/\.(safetensors|sft)$/i.test(file.name)) {
-    const metadata = await metadataOf(file).catch(() => { throw new Error(`${file.name} is no safetensors file.`); });
-    const recipe = metadata.diffusion_soup;
-    if (!recipe && !metadata.sd_merge_recipe) throw new Error(`${file.name} holds no recipe: it was not saved by Diffusion Soup.`);
-    return { text: recipe ?? JSON.stringify(metadata) };
+    file = await withoutTensors(file).catch(() => { throw new Error(`${file.name} is damaged, or no safetensors file.`); });
   }
   if (file.size > MOST) throw new Error(`${file.name} is too large for a recipe or a picture.`);
   const url = await new Promise((done) => {
@@ -47,8 +52,10 @@ export class RecipeCard {
     this.said = make("p", { className: "ds-status", id: "dsoup_recipe_status" });
     this.said.setAttribute("role", "status");
     this.hash = make("code");
-    this.element = card("Recipe", this.text, make("div", { className: "ds-line" },
+    this.offer = make("div", { className: "ds-offer", id: "dsoup_pasted" });
+    this.element = card("Recipe", this.offer, this.text, make("div", { className: "ds-line" },
       this.load, press("File…", "Load a recipe, a picture or a saved soup", () => this.file.click(), { icon: ICONS.file }), this.file,
+      press("Checkpoint…", "Load the recipe of a saved soup or merge in the model folders", () => void this.#pick(), { icon: ICONS.find, id: "dsoup_read_checkpoint" }),
       make("span", { className: "ds-gap" }),
       press("Copy", "Copy the recipe", () => void this.#copy(), { icon: ICONS.copy, id: "dsoup_copy" }),
       press("Download", "The recipe as a file", () => this.#download(), { icon: ICONS.download, id: "dsoup_download" })), this.said);
@@ -61,8 +68,26 @@ export class RecipeCard {
     if (!this.typed) this.text.value = recipe?.text ?? "";
     this.hash.textContent = recipe ? recipe.hash.slice(0, 10) : "";
     this.hash.title = recipe?.hash ?? "";
+    this.#showOffer();
     this.load.disabled = !this.typed;
     this.load.classList.toggle("primary", this.typed);
+  }
+
+  async #pick() {
+    const found = await pick(this.app.element, { title: "Recipe of a checkpoint", files: this.app.hello.checkpoints });
+    if (found) await this.read({ checkpoint: found[0] }, found[0]);
+  }
+
+  /** A picture that was sent from elsewhere in the WebUI brought its recipe: offer it, once. */
+  #showOffer() {
+    const { pasted } = this.app;
+    this.offer.hidden = !pasted || pasted.hash === this.app.recipe?.hash || pasted.hash === this.taken;
+    if (this.offer.hidden) return;
+    this.offer.replaceChildren(make("span", {}, `The picture whose parameters you took was made with ${pasted.title}.`),
+      press("Load", "Load its recipe into the table", () => {
+        this.taken = pasted.hash;
+        this.app.load(pasted.draft);
+      }));
   }
 
   #typed() {

@@ -59,6 +59,12 @@ class FakeKitchen:
     def read(self, path: str | None, text: str) -> Recipe:
         return Recipe.from_json(text) if path is None else read_recipe(path)
 
+    def read_checkpoint(self, file: str) -> Recipe:
+        return read_recipe(self.root / "checkpoints" / file)
+
+    def pasted(self) -> Recipe | None:
+        return None
+
     def cook(self, recipe: Recipe) -> Status:
         self._missing(recipe)
         return self._begin("cooking", recipe, lambda: self.used.append(recipe))
