@@ -12,19 +12,18 @@ MAJOR = int(gr.__version__.partition(".")[0])
 
 #: Our events are for our page: they are not in the list of the host's API.
 _UNLISTED: dict[str, Any] = {"api_name": False} if MAJOR < 6 else {"api_visibility": "undocumented"}
+#: Later ones drop an event that comes while the one before is being handled, unless told otherwise.
+_NONE_DROPPED: dict[str, Any] = {} if MAJOR < 4 else {"trigger_mode": "multiple"}
 
 
-def on(event: Callable[..., Any], *, js: str | None = None, then: str | None = None, **settings: Any) -> Any:
-    """Listen to an event; ``js`` runs in the page before the function, ``then`` after it with what it put out.
+def on(event: Callable[..., Any], *, js: str | None = None, **settings: Any) -> Any:
+    """Listen to an event; ``js`` runs in the page before the function and gives it its inputs.
 
     Nothing waits in gradio's queue: a cook has a queue of its own, and Cancel must be heard at once.
     """
     name = "_js" if MAJOR < 4 else "js"
-    settings = {"queue": False, "show_progress": "hidden"} | _UNLISTED | settings
-    done = event(**({name: js} if js else {}), **settings)
-    if then:
-        done = done.then(fn=None, inputs=settings.get("outputs"), outputs=[], queue=False, **_UNLISTED, **{name: then})
-    return done
+    settings = {"queue": False, "show_progress": "hidden"} | _UNLISTED | _NONE_DROPPED | settings
+    return event(**({name: js} if js else {}), **settings)
 
 
 def upload(label: str, elem_id: str, kinds: Sequence[str]) -> Any:

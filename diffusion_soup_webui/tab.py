@@ -41,12 +41,11 @@ def build(kitchen: Kitchen, preset_folders: Callable[[], list[Any]] = list) -> g
 
 
 def _wire(desk: Desk, name: str) -> None:
-    """A question that the page's code takes along, and the answer handed back to it."""
+    """A question that the page's code puts in, and the answer for it to read."""
     question = volatile(gr.Textbox(label=f"dsoup {name} question", elem_id=f"dsoup_{name}_question"))
     answer = volatile(gr.Textbox(label=f"dsoup {name} answer", elem_id=f"dsoup_{name}_answer"))
     send = gr.Button("send", elem_id=f"dsoup_{name}_send")
-    on(send.click, js=f"() => window.dsoup.take('{name}')", fn=desk.answer, inputs=[question], outputs=[answer],
-       then=f"(answer) => {{ window.dsoup.give('{name}', answer); return []; }}")
+    on(send.click, js=f"() => window.dsoup.take('{name}')", fn=desk.answer, inputs=[question], outputs=[answer])
 
 
 # -- without our JavaScript ------------------------------------------------------------------------

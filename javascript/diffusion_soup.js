@@ -21,7 +21,7 @@
     if (place.isConnected && !place.childElementCount) app.mount(place);
   }
 
-  window.dsoup = { take: () => "", give: () => {} };
+  window.dsoup = { take: () => "{}" };
   let starting = null;
   function look() {
     const place = document.getElementById("dsoup_editor");

@@ -154,18 +154,19 @@ class App {
     for (const [kind, file] of wanted) this.known.set(`${kind} ${file}`, null);
     const answer = await this.ask.quick("facts", { files: wanted });
     wanted.forEach(([kind, file], at) => this.known.set(`${kind} ${file}`, answer.facts?.[at] ?? null));
-    this.#suit();
-    this.show();
+    const rows = this.#suited();
+    if (rows.every((row, at) => row === this.draft.rows[at])) return this.show();
+    this.draft = { ...this.draft, rows }; // not a step of its own: nobody did it
+    this.#changed();
   }
 
   /** Rows without block weights have the blocks of their own model family. */
-  #suit() {
-    const rows = this.draft.rows.map((row) => {
+  #suited() {
+    return this.draft.rows.map((row) => {
       const told = String(this.facts(row.kind, row.file)?.family ?? "");
       const family = /xl/i.test(told) ? "SDXL" : this.hello.families[0];
       return row.blocks.mbw || !told || row.blocks.family === family ? row : { ...row, blocks: { ...row.blocks, family } };
     });
-    this.draft = { ...this.draft, rows };
   }
 
   /** The lists of files again, as the hosts' refresh buttons do. */

@@ -86,8 +86,8 @@ export function percentsOf(rows) {
   return rows.map((_, at) => (inside.includes(at) ? found[inside.indexOf(at)] : null));
 }
 
-/** Numbers as people would write them. @param {number} value */
-export const tidy = (value) => Number(value.toFixed(4)) || 0;
+/** Numbers as people would write them; those that fill up keep more digits, or the sum would creep. @param {number} value */
+export const tidy = (value, digits = 4) => Number(value.toFixed(digits)) || 0;
 
 /**
  * Another part of the whole for one row. The sum of all shares stays, locked rows keep theirs, and the others make
@@ -109,7 +109,7 @@ export function withPart(rows, at, part) {
   return rows.map((row, each) => {
     if (each === at) return { ...row, share };
     if (!others.includes(each)) return row;
-    return { ...row, share: tidy(before > 0 ? (row.share / before) * left : left / others.length) };
+    return { ...row, share: tidy(before > 0 ? (row.share / before) * left : left / others.length, 7) };
   });
 }
 
@@ -139,7 +139,7 @@ export function withBorder(rows, left, right, part) {
   const share = tidy(both * Math.min(Math.max(part, 0), 1));
   return rows.map((row, each) => {
     if (each === left) return { ...row, share };
-    return each === right ? { ...row, share: tidy(both - share) } : row;
+    return each === right ? { ...row, share: tidy(both - share, 7) } : row;
   });
 }
 

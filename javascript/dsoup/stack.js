@@ -20,8 +20,10 @@ export class Stack {
     const inside = rows.map((row, at) => ({ row, at, percent: percents[at] ?? 0 })).filter(({ at }) => percents[at] !== null);
     while (this.parts.length < inside.length) this.parts.push(this.#part(this.parts.length));
     this.inside = inside;
-    this.element.replaceChildren(...(inside.length ? this.parts.slice(0, inside.length).map(({ element }) => element)
-      : [make("span", { className: "ds-none" }, "Nothing in the soup yet")]));
+    if (this.element.childElementCount !== inside.length || !this.element.contains(this.parts[0]?.element) || !inside.length) { // else a border that is dragged would be lost
+      this.element.replaceChildren(...(inside.length ? this.parts.slice(0, inside.length).map(({ element }) => element)
+        : [make("span", { className: "ds-none" }, "Nothing in the soup yet")]));
+    }
     inside.forEach(({ row, at, percent }, number) => {
       const { element, text, border } = this.parts[number];
       const said = `${nameOf(row.file)} ${percent.toFixed(1)} %`;

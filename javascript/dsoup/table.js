@@ -1,7 +1,7 @@
 /** The ingredients table: the whole as a bar, the rows, and the tools over them. */
 import { make } from "../../js/lib/elements.js";
 import { RowBlocks } from "./blocks.js";
-import { even, moved, newRow, percentsOf, withBorder, withPart, withShare } from "./draft.js";
+import { emptyDraft, even, moved, newRow, percentsOf, withBorder, withPart, withShare } from "./draft.js";
 import { ICONS, card, press } from "./fields.js";
 import { pick } from "./picker.js";
 import { RowView } from "./row.js";
@@ -138,14 +138,14 @@ export class Table {
     const stroke = `grab ${event.timeStamp}`;
     const view = this.views.get(id);
     view.element.classList.add("grabbed");
-    view.grip.setPointerCapture(event.pointerId);
-    view.grip.addEventListener("pointermove", ({ clientY }) => {
+    // Heard by the window: a row that is put elsewhere in the page loses the pointer it has captured.
+    window.addEventListener("pointermove", ({ clientY }) => {
       const rows = this.app.draft.rows.map((row) => this.views.get(row.id).element.getBoundingClientRect());
       const to = rows.filter(({ top, height }, at) => at !== this.#at(id) && clientY > top + height / 2).length;
       if (to !== this.#at(id)) this.#rows((all) => moved(all, this.#at(id), to), stroke);
     }, stop);
-    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      view.grip.addEventListener(end, () => {
+    for (const end of ["pointerup", "pointercancel"]) {
+      window.addEventListener(end, () => {
         view.element.classList.remove("grabbed");
         stop.abort();
       }, stop);
@@ -187,7 +187,7 @@ export class Table {
     this.undo = press("", "Undo the last edit (Ctrl+Z)", () => app.step(-1), { icon: ICONS.undo, kind: "quiet" });
     this.redo = press("", "Redo (Ctrl+Shift+Z)", () => app.step(1), { icon: ICONS.redo, kind: "quiet" });
     this.evenly = press("", "The same share for all that are not locked", () => this.#rows(even), { icon: ICONS.even, kind: "quiet" });
-    this.cleared = press("", "Empty the table", () => this.#rows(() => []), { icon: ICONS.clear, kind: "quiet" });
+    this.cleared = press("", "Empty the table", () => app.load(emptyDraft()), { icon: ICONS.clear, kind: "quiet" });
     return make("div", { className: "ds-line" },
       this.undo, this.redo, this.evenly, this.cleared,
       press("", "Refresh the lists of files", () => void app.refresh(), { icon: ICONS.refresh, kind: "quiet", id: "dsoup_refresh" }),

@@ -5,6 +5,7 @@ It has the interface of ``diffusion_soup_webui.kitchen``, answers as that does, 
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -67,13 +68,13 @@ class FakeKitchen:
 
     def cook(self, recipe: Recipe) -> Status:
         self._missing(recipe)
-        return self._begin("cooking", recipe, lambda: self.used.append(recipe))
+        return self._begin("mixing", recipe, lambda: self.used.append(recipe), "Cooked.")
 
     def save(self, recipe: Recipe, name: str, overwrite: bool = False) -> Status:
         path = self.root / "checkpoints" / name
         if path.exists() and not overwrite:
             raise FileError(f"{name} exists already. Choose another name, or say that it may be overwritten.")
-        return self._begin(f"saving {name}", recipe, lambda: path.write_bytes(b"soup"))
+        return self._begin(f"saving {name}", recipe, lambda: path.write_bytes(b"soup"), f"Saved as {name}.")
 
     def status(self) -> Status:
         self.asked += 1
@@ -110,7 +111,7 @@ class FakeKitchen:
         return self.used[-1]
 
     def log(self, search: str = "") -> list[dict]:
-        return [each for each in reversed(self.cooked) if search.lower() in each["recipe"].to_json().lower()]
+        return [each for each in reversed(self.cooked) if search.lower() in json.dumps(each["recipe"]).lower()]
 
     # -- how it pretends -------------------------------------------------------------------------
 
@@ -122,16 +123,16 @@ class FakeKitchen:
         for each in recipe.ingredients:
             self.folders.find(each)
 
-    def _begin(self, what: str, recipe: Recipe, done) -> Status:
+    def _begin(self, what: str, recipe: Recipe, done, said: str) -> Status:
         with self.lock:
             if self.now.state == "cooking":
                 raise RecipeError("Something is being cooked already. Wait for it, or cancel it first.")
             self.stop.clear()
             self.now = Status("cooking", 0.0, what, self.now.job + 1, recipe.hash, self.seconds)
-        threading.Thread(target=self._work, args=(recipe, done), daemon=True).start()
+        threading.Thread(target=self._work, args=(recipe, done, said), daemon=True).start()
         return self.now
 
-    def _work(self, recipe: Recipe, done) -> None:
+    def _work(self, recipe: Recipe, done, said: str) -> None:
         start = time.monotonic()
         while (passed := time.monotonic() - start) < self.seconds:
             self.now = replace(self.now, fraction=passed / self.seconds, seconds_left=self.seconds - passed)
@@ -139,6 +140,7 @@ class FakeKitchen:
                 self.now = replace(self.now, state="cancelled", text="Cancelled; the model is what it was.")
                 return
         done()
-        self.cooked.append({"time": time.time(), "hash": recipe.hash, "recipe": recipe, "seconds": self.seconds,
-                            "notes": ""})
-        self.now = Status("done", 1.0, "Cooked.", self.now.job, recipe.hash)
+        if said == "Cooked.":
+            self.cooked.append({"time": time.time(), "hash": recipe.hash, "recipe": recipe.to_dict(),
+                                "seconds": self.seconds, "notes": []})
+        self.now = Status("done", 1.0, said, self.now.job, recipe.hash)

@@ -19,7 +19,7 @@ class SoupPage:
         self.context = chromium.new_context(viewport={"width": width, "height": 950}, accept_downloads=True)
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(20_000)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         if not live:
             self.page.route("**/javascript/**", lambda route: route.abort())
@@ -34,7 +34,7 @@ class SoupPage:
         """A second page of the same browser on the same server."""
         page = object.__new__(SoupPage)
         page.__dict__ |= self.__dict__ | {"page": self.context.new_page(), "errors": []}
-        page.page.set_default_timeout(30_000)
+        page.page.set_default_timeout(20_000)
         page.page.goto(self.url)
         page.page.wait_for_selector("#dsoup_add_checkpoint")
         return page

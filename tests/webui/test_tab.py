@@ -106,8 +106,8 @@ def test_block_weights_reach_the_recipe(soup):
     soup.page.mouse.click(bar["x"] + bar["width"] / 2, bar["y"] + bar["height"] - 1)
     soup.recipe("recipe => recipe.ingredients[1].blocks.M00 === 0")
     soup.page.select_option("select[aria-label='What a block weight means']", "instead of the share")
-    soup.page.get_by_label("Elements").fill("OUT03:attn2:0.5")
-    soup.page.get_by_label("Elements").blur()
+    soup.page.get_by_label("Elements", exact=True).fill("OUT03:attn2:0.5")
+    soup.page.get_by_label("Elements", exact=True).blur()
     soup.recipe("recipe => recipe.ingredients[1].elements[0] === 'OUT03:attn2:0.5'")
     soup.page.click(".ds-blocks button:has-text('Clear')")
     recipe = soup.recipe("recipe => !Object.keys(recipe.ingredients[1].blocks).length")
@@ -129,17 +129,19 @@ def test_a_recipe_goes_in_and_comes_out_the_same(soup):
 
 
 def test_files_are_dropped(soup, tmp_path):
-    soup.empty()
+    soup.fresh("lagoon")
+    soup.recipe("recipe => recipe.ingredients.length === 1")
     info = PngInfo()
     info.add_text("diffusion_soup", MIXED.to_json())
     Image.new("RGB", (8, 8)).save(tmp_path / "picture.png", pnginfo=info)
     soup.drop("picture.png", (tmp_path / "picture.png").read_bytes())
-    assert soup.recipe() == MIXED.to_dict()
-    soup.empty()
+    assert soup.recipe("recipe => recipe.ingredients.length === 3") == MIXED.to_dict()
+    soup.fresh("lagoon")
+    soup.recipe("recipe => recipe.ingredients.length === 1")
     header = json.dumps({"__metadata__": {"diffusion_soup": MIXED.to_json()},
                          "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
     soup.drop("saved.safetensors", struct.pack("<Q", len(header)) + header + bytes(8))
-    assert soup.recipe() == MIXED.to_dict()
+    assert soup.recipe("recipe => recipe.ingredients.length === 3") == MIXED.to_dict()
     soup.drop("broken.safetensors", b"\xff" * 20)
     soup.said("broken.safetensors is damaged", "#dsoup_recipe_status")
     Image.new("RGB", (8, 8)).save(tmp_path / "bare.png")
@@ -183,9 +185,11 @@ def test_cook_and_go_back(soup):
 
 def test_two_clicks_on_cook_are_one_cook(soup):
     soup.fresh("ember", "lagoon")
+    logged = len(soup.page.query_selector_all("#dsoup_log .ds-entry"))
     soup.page.dblclick("#dsoup_cook_now")
     soup.said("cooked already")
-    soup.said("Done")
+    soup.wait("() => !document.querySelector('#dsoup_cancel_now').checkVisibility()")
+    assert len(soup.page.query_selector_all("#dsoup_log .ds-entry")) == logged + 1
 
 
 def test_cancel(soup):
@@ -220,7 +224,7 @@ def test_save_asks_before_it_overwrites(soup, server):
     soup.said("needs a name")
     soup.page.fill("#dsoup_save_name", "my soup")
     soup.page.click("#dsoup_save_now")
-    soup.said("Done")
+    soup.said("Saved as my soup.safetensors")
     assert target.exists()
     target.write_bytes(b"mine")
     soup.page.click("#dsoup_save_now")
@@ -229,8 +233,8 @@ def test_save_asks_before_it_overwrites(soup, server):
     assert target.read_bytes() == b"mine"
     soup.page.click("#dsoup_save_now")
     soup.page.click("#dsoup_overwrite_now")
-    soup.said("Cooking")
-    soup.said("Done")
+    soup.said("saving")
+    soup.said("Saved as")
     assert target.read_bytes() != b"mine"
     target.unlink()
 
