@@ -9,11 +9,11 @@ PY    := $(VENV)/bin/python
 READY := $(VENV)/ready.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv test test-engine test-slow demo bench lint clean comfyui
+.PHONY: help .venv gradios test test-engine test-slow demo bench lint clean comfyui
 
 help:
 	@echo 'make demo         a real ComfyUI with the pack, one soup cooked and one picture made (HEADLESS=1: then stop)'
-	@echo 'make test         every test but the slow ones, against a real ComfyUI'
+	@echo 'make test         every test but the slow ones, against a real ComfyUI and real gradio'
 	@echo 'make test-engine  the tests of the engine alone, in seconds'
 	@echo 'make test-slow    the slow tests'
 	@echo 'make bench        the figures in the benchmarks folder'
@@ -38,13 +38,17 @@ $(READY): pyproject.toml
 comfyui: $(READY)
 	@"$(PY)" -m demo.comfyui
 
-test: comfyui
+# The versions of gradio that the WebUIs bring, each in its own virtual environment.
+gradios: $(READY)
+	@"$(PY)" -m tests.webui.venvs
+
+test: comfyui gradios
 	"$(PY)" -m pytest -m 'not slow'
 
 test-engine: $(READY)
 	"$(PY)" -m pytest -m 'not slow' tests/engine
 
-test-slow: comfyui
+test-slow: comfyui gradios
 	"$(PY)" -m pytest -m slow
 
 demo: comfyui
@@ -58,5 +62,5 @@ lint: $(READY)
 	"$(PY)" -m mypy
 
 clean:
-	rm -rf "$(VENV)" .comfyui .comfyui-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(VENV)" .comfyui .comfyui-* .gradio .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,7 @@ from . import venvs
 from .pages import CHROMIUM, QUIET, SoupPage
 
 ROOT = Path(__file__).resolve().parents[2]
+QUIETLY = {"OMP_WAIT_POLICY": "PASSIVE", "GRADIO_ANALYTICS_ENABLED": "False"}
 SECONDS = 1.2  # that a cook of the fake kitchen takes
 
 
@@ -45,7 +46,7 @@ def servers(tmp_path_factory):
             log = open(folder / "server.log", "wb")
             running.append(subprocess.Popen(
                 [python, "-m", "tests.webui.serve", folder, str(port), str(SECONDS)], cwd=ROOT, stdout=log,
-                stderr=subprocess.STDOUT, env={"OMP_WAIT_POLICY": "PASSIVE", "GRADIO_ANALYTICS_ENABLED": "False"} | os.environ))
+                stderr=subprocess.STDOUT, env=QUIETLY | os.environ))
             found[version] = (f"http://127.0.0.1:{port}", folder, running[-1])
         yield found
     finally:

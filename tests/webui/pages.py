@@ -88,8 +88,8 @@ class SoupPage:
 
     def parts(self):
         """Percents as the rows show them, by name."""
-        return self.page.evaluate("""() => Object.fromEntries([...document.querySelectorAll('.ds-rows .ds-row')].map(row =>
-            [row.dataset.file.replace('.safetensors', ''),
+        return self.page.evaluate("""() => Object.fromEntries(
+            [...document.querySelectorAll('.ds-rows .ds-row')].map(row => [row.dataset.file.replace('.safetensors', ''),
              Number.parseFloat(row.querySelector('input[aria-label=Percent]').value) || 0]))""")
 
     def recipe(self, ready="recipe => true"):
