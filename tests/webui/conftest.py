@@ -16,7 +16,7 @@ from .pages import CHROMIUM, QUIET, SoupPage
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIETLY = {"OMP_WAIT_POLICY": "PASSIVE", "GRADIO_ANALYTICS_ENABLED": "False"}
-SECONDS = 1.2  # that a cook of the fake kitchen takes
+SECONDS = 0.3  # that a cook of the fake kitchen takes, unless a test sets another pace
 
 
 @pytest.fixture(scope="session")

@@ -120,6 +120,10 @@ class SoupPage:
         """How often any page asked this server for its status."""
         return json.loads(urllib.request.urlopen(f"{self.url}/asked").read())["status"]
 
+    def pace(self, seconds):
+        """How long a cook takes from now on, the one that is under way too."""
+        urllib.request.urlopen(f"{self.url}/pace/{seconds}").read()
+
     def shoot(self, name):
         if SCREENSHOTS:
             Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,11 @@ def main(models: str, port: str, seconds: str = "2") -> None:
     def asked() -> JSONResponse:
         return JSONResponse({"status": kitchen.asked})
 
+    @app.get("/pace/{seconds}")
+    def pace(seconds: float) -> JSONResponse:
+        kitchen.seconds = seconds
+        return JSONResponse({})
+
     app.add_middleware(BaseHTTPMiddleware, dispatch=_with_scripts)
     soup = tab.build(kitchen)  # outside of the page, as the hosts do
     with gr.Blocks(title=f"gradio {gr.__version__}") as page, gr.Tabs():
