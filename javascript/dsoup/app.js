@@ -188,6 +188,7 @@ class App {
     this.inUse = inUse;
     this.pasted = pasted;
     this.looked = performance.now();
+    if (done) this.parts.cook.trouble = ""; // what was wrong before is over
     this.parts.cook.show();
     this.parts.recipe.show();
     clearTimeout(this.polling);

@@ -47,7 +47,7 @@ class SoupPage:
             close.press("Escape")
         if self.page.is_visible("#dsoup_cancel_now"):
             self.page.click("#dsoup_cancel_now")
-            self.said("Cancelled")
+            self.page.wait_for_selector("#dsoup_cancel_now", state="hidden")
         if self.page.is_enabled("button[title='Empty the table']"):
             self.page.click("button[title='Empty the table']")
         self.wait("() => !document.querySelector('.ds-rows .ds-row')")
