@@ -154,10 +154,11 @@ class Desk:
         return self._told(self.kitchen.save(recipe, name, overwrite))
 
     def _taste(self, question: Question) -> dict[str, Any]:
-        report, picture = self.kitchen.taste(_of(question))
+        recipe = _of(question)
+        report, picture = self.kitchen.taste(recipe)
         data = io.BytesIO()
         picture.save(data, format="PNG")
-        return {"report": report, "picture": "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()}
+        return {"hash": recipe.hash, "report": report, "picture": "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()}
 
 
 def _of(question: Question) -> Recipe:

@@ -48,7 +48,8 @@ export class Taste {
   }
 
   show() {
-    const old = this.tasted && this.tasted !== this.app.recipe?.hash;
+    const now = this.app.recipe?.hash;
+    const old = this.tasted && now && this.tasted !== now;
     this.result.classList.toggle("old", Boolean(old));
   }
 
@@ -58,7 +59,7 @@ export class Taste {
     this.result.replaceChildren(make("p", { className: "ds-note" }, "Tasting…"));
     const answer = await app.ask.slow("taste", { draft: app.sent() });
     this.button.disabled = false;
-    this.tasted = answer.error ? "" : app.recipe?.hash;
+    this.tasted = answer.hash ?? "";
     this.show();
     if (answer.error) return this.result.replaceChildren(make("p", { className: "ds-error" }, answer.error));
     const picture = make("img", { src: answer.picture, alt: "Heat map of the ingredients", title: "Click for full size" });

@@ -254,6 +254,10 @@ def test_taste(soup):
     soup.page.click("#dsoup_taste")
     soup.wait("() => document.querySelector('.ds-taste img')?.naturalWidth === 180")
     soup.said("cosine 0.42", "#dsoup_taste_result li")
+    soup.recipe("recipe => recipe.ingredients.length === 2")
+    soup.wait("() => !document.querySelector('.ds-taste.old')")
+    soup.type("ember", "Share", "0.5")
+    soup.wait("() => document.querySelector('.ds-taste.old')")
 
 
 def test_the_log_is_searched_and_loaded(soup):
