@@ -158,7 +158,8 @@ class Desk:
         report, picture = self.kitchen.taste(recipe)
         data = io.BytesIO()
         picture.save(data, format="PNG")
-        return {"hash": recipe.hash, "report": report, "picture": "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()}
+        return {"hash": recipe.hash, "report": report,
+                "picture": "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()}
 
 
 def _of(question: Question) -> Recipe:
