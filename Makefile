@@ -9,12 +9,12 @@ PY    := $(VENV)/bin/python
 READY := $(VENV)/ready.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv test test-comfy test-engine test-browser test-js test-slow demo screenshots bench lint lint-js clean comfyui browser
+.PHONY: help .venv gradios test test-webui test-comfy test-engine test-browser test-js test-slow demo screenshots bench lint lint-js clean comfyui browser
 
 help:
 	@echo 'make demo         a real ComfyUI with the pack, one soup cooked and one picture made (HEADLESS=1: then stop)'
-	@echo 'make test         every test but the slow ones, against a real ComfyUI'
-	@echo 'make test-engine  the tests of the engine alone, in seconds; test-comfy and test-browser are the others'
+	@echo 'make test         every test but the slow ones, against a real ComfyUI and real gradio'
+	@echo 'make test-engine  the tests of the engine alone, in seconds; test-comfy, test-browser and test-webui are the others'
 	@echo 'make test-js      the unit tests of js/lib alone, by node, in a second'
 	@echo 'make test-slow    the slow tests'
 	@echo 'make screenshots  the pictures of the editors in docs, from a real ComfyUI'
@@ -44,11 +44,15 @@ comfyui: $(READY)
 browser: $(READY)
 	@"$(PY)" -m demo.browser
 
+# The versions of gradio that the WebUIs bring, each in its own virtual environment.
+gradios: $(READY)
+	@"$(PY)" -m tests.webui.venvs
+
 # Two at a time, because each of them keeps one core busy: the longest begins, and each reports when it is done.
 AT_ONCE := --jobs=2 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-test: comfyui browser
-	@$(MAKE) --no-print-directory $(AT_ONCE) test-comfy test-js test-engine test-browser
+test: comfyui browser gradios
+	@$(MAKE) --no-print-directory $(AT_ONCE) test-comfy test-js test-engine test-browser test-webui
 
 test-comfy: comfyui
 	"$(PY)" -m pytest -m 'not slow' tests/comfy tests/gpu
@@ -59,10 +63,13 @@ test-engine: $(READY)
 test-browser: comfyui browser
 	"$(PY)" -m pytest -m 'not slow' tests/browser
 
+test-webui: browser gradios
+	"$(PY)" -m pytest -m 'not slow' tests/webui
+
 test-js: browser
 	@"$(PY)" -m demo.browser tests/js/*.test.mjs
 
-test-slow: comfyui browser
+test-slow: comfyui browser gradios
 	"$(PY)" -m pytest -m slow
 
 demo: comfyui
@@ -85,5 +92,5 @@ lint-js:
 	else echo 'The types in js/ are not checked: there is no npm here. Fix: apt-get install npm.'; fi
 
 clean:
-	rm -rf "$(VENV)" .comfyui .comfyui-* node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(VENV)" .comfyui .comfyui-* .gradio node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,10 +25,13 @@ def kitchen() -> Any:
 def register(show_tab: Callable[[Callable[[], Any]], None]) -> dict[str, type]:
     """Register callbacks, routes and the tab with the host; returns the Script classes by name."""
     cook = kitchen()
-    from . import api, infotext, tab  # all of it now: later the extension's folder is no longer on sys.path
+    from modules import script_callbacks, shared
+
+    from . import api, infotext, settings, tab  # all of it now: later the extension's folder is no longer on sys.path
     from .script import script_classes
 
-    show_tab(lambda: tab.build(cook))
+    script_callbacks.on_ui_settings(lambda: settings.add(shared))
+    show_tab(lambda: tab.build(cook, lambda: settings.preset_folders(shared.opts)))
     infotext.register(cook)
     api.register(cook)
     return script_classes(cook)
