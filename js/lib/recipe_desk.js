@@ -46,7 +46,9 @@ export class RecipeDesk {
   async build(told, place) {
     try {
       const { nodes, why } = await planNodes(told, this.askRecipe);
+      this.#remember();
       const made = buildNodes(nodes, this.app.canvas, /** @type {any} */ (globalThis).LiteGraph, place);
+      this.#remember();
       const missing = told.files.filter(({ state }) => state === "missing").map(({ file }) => file);
       const what = why ? `${why}, so it is built as Soup Recipe and Cook Soup.` : `${made.length} nodes built.`;
       const lack = missing.length ? ` Not found here: ${missing.join(", ")}.` : "";
@@ -54,6 +56,12 @@ export class RecipeDesk {
     } catch (error) {
       this.say("error", "The nodes cannot be built", error);
     }
+  }
+
+  /** The graph as it is now is one step of undoing: ComfyUI looks by itself only after a key or the mouse. */
+  #remember() {
+    const tracker = this.app.extensionManager.workflow?.activeWorkflow?.changeTracker;
+    (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
   }
 
   /** @param {any} recipe */
