@@ -84,9 +84,9 @@ class CookLog:
     _lines: int = 0
     _warned: bool = False
 
-    def add(self, recipe: Recipe, *, seconds: float, cooked: int, tensors: int, notes: Sequence[str] = (),
+    def add(self, recipe: Recipe, *, seconds: float, cooked: int = 0, tensors: int = 0, notes: Sequence[str] = (),
             prompt: str = "") -> None:
-        """One more cook."""
+        """One more cook; ``tensors`` is 0 where the host does not count them."""
         self._append({"time": time.time(), "hash": recipe.hash, "recipe": recipe.to_dict(),
                       "seconds": round(seconds, 3), "cooked": cooked, "tensors": tensors,
                       "notes": list(notes[:_MOST_NOTES]), "prompt": prompt})
@@ -122,7 +122,7 @@ class CookLog:
         with self._lock:
             try:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
-                with open(self.file, "ab+") as out:
+                with open(self.file, "ab+", buffering=0) as out:  # one write a line: no two processes mix theirs
                     if out.tell():
                         out.seek(-1, os.SEEK_END)
                         if out.read(1) != b"\n":

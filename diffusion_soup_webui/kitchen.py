@@ -25,8 +25,8 @@ from diffusion_soup import (
     prepare,
     read_recipe,
 )
+from diffusion_soup.cook_log import CookLog
 from diffusion_soup.imports import recipe_from_checkpoint, recipe_from_history
-from diffusion_soup.log import CookLog
 from diffusion_soup.metadata import style_names
 from diffusion_soup.taste import taste
 
@@ -139,10 +139,10 @@ class Kitchen:
         for known, recipe in list(self._seen.items()):
             if known.startswith(recipe_hash):
                 return recipe
-        for entry in self._log.read(recipe_hash, limit=20):
-            if str(entry.get("hash", "")).startswith(recipe_hash):
+        for entry in self._log.entries():
+            if entry.hash.startswith(recipe_hash):
                 with suppress(SoupError):
-                    return Recipe.from_dict(entry.get("recipe"))
+                    return Recipe.from_dict(entry.recipe)
         return None
 
     def remember(self, recipe: Recipe) -> None:
@@ -208,11 +208,14 @@ class Kitchen:
         return []
 
     def log(self, search: str = "") -> list[dict[str, Any]]:
-        """Cooked recipes, newest first."""
-        return self._log.read(search)
+        """Cooked recipes that match every word, the last cooked first."""
+        words = search.casefold().split()
+        return [{"time": entry.last, "hash": entry.hash, "recipe": dict(entry.recipe), "seconds": entry.seconds,
+                 "count": entry.count, "notes": list(entry.notes)}
+                for entry in self._log.entries() if entry.matches(words)]
 
     def _cook(self, recipe: Recipe, job: Job) -> str:
-        begun = time.time()
+        begun = time.perf_counter()
         models = self._models()
         with Turn(self.host.turn, job) as turn:
             headers.require_files(recipe, models, job)
@@ -223,8 +226,7 @@ class Kitchen:
             finally:
                 plan.close()
         job.status = dataclasses.replace(job.status, recipe_hash=held.identity.hash)
-        self._log.append({"time": round(begun, 3), "hash": held.identity.hash, "recipe": held.recipe.to_dict(),
-                          "seconds": round(time.time() - begun, 2), "notes": list(held.notes)})
+        self._log.add(held.recipe, seconds=time.perf_counter() - begun, notes=held.notes)
         return " ".join([f"In use: {held.identity.name} [{held.identity.hash[:10]}].", *held.notes])
 
     def _undo(self, job: Job) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 
 import pytest
 
@@ -125,3 +126,16 @@ def test_the_lines_are_plain_json(log):
     cook(log, soup("墨"))
     (line,) = log.file.read_bytes().splitlines()
     assert line.isascii() and json.loads(line)["recipe"]["ingredients"][0]["file"] == "墨.safetensors"
+
+
+def test_lines_of_many_writers_do_not_mix(log):
+    """Each with a file of its own, as processes have, and lines that no buffer holds."""
+    recipe = Recipe(tuple(Ingredient(f"{number}-{'x' * 60}.safetensors") for number in range(200)))
+    writers = [threading.Thread(target=lambda each=each: [cook(each, recipe) for _ in range(10)])
+               for each in (log, CookLog(log.file), CookLog(log.file), CookLog(log.file))]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    (entry,) = log.entries()
+    assert entry.count == 40

@@ -227,6 +227,17 @@ def test_one_at_a_time(webui, kitchen):
     assert [len(entry["recipe"]["ingredients"]) for entry in kitchen.log()] == [2, 1]
 
 
+def test_the_log(webui, kitchen):
+    """One entry a recipe, found by its words and, after a restart, by the hash in a picture's parameters."""
+    for names in ({"a": 1}, {"a": 1, "b": 2}, {"a": 1}):
+        cook(kitchen, recipe(**names))
+    assert [(len(entry["recipe"]["ingredients"]), entry["count"]) for entry in kitchen.log()] == [(1, 2), (2, 1)]
+    (found,) = kitchen.log("B.safe soup")
+    assert kitchen.log("no such name") == []
+    again = type(kitchen)(kitchen.host)
+    assert again.log() == kitchen.log() and again.recipe_of(found["hash"][:10]).to_dict() == found["recipe"]
+
+
 def test_save_and_names(webui, kitchen, models):
     from safetensors.torch import load_file
     (webui.checkpoints / "a.yaml").write_text("model: x")
