@@ -315,8 +315,8 @@ export class IngredientTable {
     if (action === "solo" && this.#before && isSolo(line.node)) this.say(word("What comes from a recipe stays in the soup."));
     if (action === "remove") this.#remove(line);
     for (const node of nodes) node.setDirtyCanvas?.(true, true);
+    void this.refresh(); // which also changes the size of this node, within the same step
     this.#done();
-    void this.refresh();
     if (action === "remove" && this.rows[at]) this.#focus(Math.min(at, this.lines.length - 1));
     return undefined;
   }
@@ -336,8 +336,8 @@ export class IngredientTable {
     const before = this.#before;
     if (from < before || to < before || to >= this.lines.length) return;
     this.say(move(this.node, from - before, to - before));
+    void this.refresh(); // which also changes the size of this node, within the same step
     this.#done();
-    void this.refresh();
     this.#focus(this.said.text ? from : to);
   }
 
@@ -370,8 +370,8 @@ export class IngredientTable {
     const made = this.host.create(kind);
     if (!made) return;
     append(this.node, made, file);
+    void this.refresh(); // which also changes the size of this node, within the same step
     this.#done();
-    void this.refresh();
   }
 
   #equalise() {
