@@ -5,6 +5,7 @@ import { kindOf } from "./lib/nodes.js";
 import { RecipeDesk } from "./lib/recipe_desk.js";
 import { RecipeDrop } from "./lib/recipe_drop.js";
 import { RecipeLog } from "./lib/recipe_log.js";
+import { word } from "./lib/words.js";
 
 const SETTING = "diffusion_soup.ask_on_drop";
 const COPY = "diffusion_soup.copy_recipe";
@@ -27,7 +28,7 @@ async function restore(entry, atOnce) {
     if (atOnce && whole) await desk.build(told, desk.placeOf());
     else await desk.offer([told], picture ? { picture: address(picture) } : {}, desk.placeOf());
   } catch (error) {
-    desk.say("error", "The recipe cannot be restored", error);
+    desk.say("error", word("The recipe cannot be restored"), error);
   }
 }
 
@@ -55,19 +56,23 @@ async function promptDone() {
 function copySelected() {
   const node = [...(app.canvas?.selectedItems ?? [])].find((item) => kindOf(item) === "DSoupCook");
   if (node) void desk.copyOf(node);
-  else desk.say("warn", "Copy recipe", "Select a Cook Soup first.");
+  else desk.say("warn", word("Copy recipe"), word("Select a Cook Soup first."));
 }
 
 app.registerExtension({
   name: "diffusion_soup.recipes",
 
   settings: [{
-    id: SETTING, name: "Ask what to do when a soup is dropped on the graph", type: "boolean", defaultValue: true,
-    category: ["Diffusion Soup", "Recipes", "Drop"],
-    tooltip: "Off: pictures, recipes and saved soups that are dropped are opened by ComfyUI alone.",
+    id: SETTING, type: "boolean", defaultValue: true,
+    // read when settings are shown: the language is not known yet
+    get name() { return word("Ask what to do when a soup is dropped on the graph"); },
+    get category() { return ["Diffusion Soup", word("Recipes"), "Drop"]; },
+    get tooltip() {
+      return word("Off: pictures, recipes and saved soups that are dropped are opened by ComfyUI alone.");
+    },
   }],
 
-  commands: [{ id: COPY, label: "Copy recipe", icon: "pi pi-copy", function: copySelected }],
+  commands: [{ id: COPY, label: () => word("Copy recipe"), icon: "pi pi-copy", function: copySelected }],
 
   setup() {
     new RecipeDrop(desk, () => app.extensionManager.setting.get(SETTING) !== false).listen();
@@ -76,7 +81,7 @@ app.registerExtension({
       if (detail?.output?.diffusion_soup) panel?.soon();
     });
     app.extensionManager.registerSidebarTab({
-      id: "diffusion-soup-log", icon: "mdi mdi-pot-steam-outline", title: "Soups", tooltip: "Cooked soups",
+      id: "diffusion-soup-log", icon: "mdi mdi-pot-steam-outline", title: word("Soups"), tooltip: word("Cooked soups"),
       type: "custom",
       render: (/** @type {HTMLElement} */ element) => { panel = new RecipeLog(element, host); },
       destroy: () => { panel = null; },
@@ -87,6 +92,6 @@ app.registerExtension({
 
   getNodeMenuItems(node) {
     if (kindOf(node) !== "DSoupCook") return [];
-    return [null, { content: "Copy recipe", callback: () => void desk.copyOf(node) }];
+    return [null, { content: word("Copy recipe"), callback: () => void desk.copyOf(node) }];
   },
 });

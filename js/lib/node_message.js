@@ -1,5 +1,6 @@
 /** A sentence on a node, in both renderings: what went wrong, or, more quietly, what was cooked. Saved nowhere. */
 import { forward, make, takePlace } from "./elements.js";
+import { word } from "./words.js";
 
 const NAME = "dsoup_message";
 const LEAST = 22;
@@ -65,7 +66,7 @@ class NodeMessage {
     this.kind = null;
     this.height = 0;
     this.text = make("span", { className: "says" });
-    this.close = make("button", { type: "button", title: "Take this message away" }, "×");
+    this.close = make("button", { type: "button", title: word("Take this message away") }, "×");
     this.close.setAttribute("aria-label", this.close.title);
     this.close.addEventListener("click", () => this.hush());
     this.element = make("div", { className: "dsoup-message dsoup", hidden: true }, this.text, this.close);

@@ -1,4 +1,5 @@
 /** "Copy recipe" of a Cook Soup: what it would cook, before it has cooked. */
+import { word } from "./words.js";
 
 /**
  * The ids under which a node runs: its own, after those of the subgraphs around it; one for each use of a subgraph.
@@ -44,7 +45,7 @@ const byId = (graph, id) => graph?.nodes?.find((/** @type {any} */ node) => Stri
 export async function recipeOf(app, ask, node) {
   const { output } = await app.graphToPrompt();
   const id = executionIds(app.rootGraph ?? app.graph, node).find((each) => output[each]);
-  if (!id) throw new Error("This Cook Soup is muted, bypassed or not in the graph, so it cooks nothing.");
+  if (!id) throw new Error(word("This Cook Soup is muted, bypassed or not in the graph, so it cooks nothing."));
   return ask({ prompt: output, node: id });
 }
 
@@ -64,5 +65,5 @@ export async function copyText(text) {
   area.select();
   const done = document.execCommand("copy");
   area.remove();
-  if (!done) throw new Error("The browser does not allow to copy; allow the clipboard for this page.");
+  if (!done) throw new Error(word("The browser does not allow to copy; allow the clipboard for this page."));
 }

@@ -3,6 +3,7 @@ import { copyText, recipeOf } from "./recipe_copy.js";
 import { askWhatToDo } from "./recipe_dialog.js";
 import { buildNodes, planNodes } from "./recipe_nodes.js";
 import { titleOf } from "./recipe_view.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./recipe_nodes.js").Told} Told */
 /** @typedef {[number, number]} Place */
@@ -24,7 +25,7 @@ export class RecipeDesk {
       { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
     const response = await this.api.fetchApi(`/diffusion_soup/${route}`, options);
     const answer = await response.json().catch(() => ({}));
-    if (!response.ok) throw new Error(answer.error ?? `The server answered ${response.status}. Restart it.`);
+    if (!response.ok) throw new Error(answer.error ?? word("The server answered {0}. Restart it.", response.status));
     return answer;
   }
 
@@ -50,11 +51,12 @@ export class RecipeDesk {
       const made = buildNodes(nodes, this.app.canvas, /** @type {any} */ (globalThis).LiteGraph, place);
       this.#remember();
       const missing = told.files.filter(({ state }) => state === "missing").map(({ file }) => file);
-      const what = why ? `${why}, so it is built as Soup Recipe and Cook Soup.` : `${made.length} nodes built.`;
-      const lack = missing.length ? ` Not found here: ${missing.join(", ")}.` : "";
-      this.say(lack ? "warn" : "success", `Soup of ${titleOf(told.recipe)}`, what + lack);
+      const what = why ? word("{0}, so it is built as Soup Recipe and Cook Soup.", why) :
+        word("{0} nodes built.", made.length);
+      const lack = missing.length ? word("Not found here: {0}.", missing.join(", ")) : "";
+      this.say(lack ? "warn" : "success", word("Soup of {0}", titleOf(told.recipe)), `${what} ${lack}`.trim());
     } catch (error) {
-      this.say("error", "The nodes cannot be built", error);
+      this.say("error", word("The nodes cannot be built"), error);
     }
   }
 
@@ -68,9 +70,10 @@ export class RecipeDesk {
   async copy(recipe) {
     try {
       await copyText(JSON.stringify(recipe, null, 1));
-      this.say("success", "Recipe copied", `Soup of ${titleOf(recipe)}. Paste it on a graph, or into Soup Recipe.`);
+      this.say("success", word("Recipe copied"),
+        word("Soup of {0}. Paste it on a graph, or into Soup Recipe.", titleOf(recipe)));
     } catch (error) {
-      this.say("error", "The recipe is not copied", error);
+      this.say("error", word("The recipe is not copied"), error);
     }
   }
 
@@ -79,7 +82,7 @@ export class RecipeDesk {
     try {
       await this.copy((await recipeOf(this.app, this.askRecipe, node)).recipe);
     } catch (error) {
-      this.say("error", "The recipe is not copied", error);
+      this.say("error", word("The recipe is not copied"), error);
     }
   }
 

@@ -1,6 +1,7 @@
 /** What a dropped recipe is, and what can be done with it. The browser's own dialog keeps the focus inside. */
 import { addStyle, make } from "./elements.js";
 import { facts, shareBar, shareList, short, titleOf, VIEW_CSS, whereabouts } from "./recipe_view.js";
+import { word } from "./words.js";
 
 const CSS = `${VIEW_CSS}
 dialog.dsoup-recipe { --dsoup-warning: color-mix(in srgb, #e08600 75%, var(--fg-color, #fff)); font-size: 13px;
@@ -54,9 +55,9 @@ export function askWhatToDo(all, origin = {}) {
   const about = make("p");
   dialog.setAttribute("aria-labelledby", title.id);
   const show = () => {
-    title.textContent = `Soup of ${titleOf(told.recipe)}`;
+    title.textContent = word("Soup of {0}", titleOf(told.recipe));
     const hash = make("span", { className: "dsoup-hash", title: told.hash }, short(told.hash));
-    about.replaceChildren(...(origin.file ? [`${origin.file} · `] : []), "recipe ", hash);
+    about.replaceChildren(...(origin.file ? [`${origin.file} · `] : []), `${word("recipe")} `, hash);
     body.replaceChildren(...details(told));
   };
   const head = make("header", {}, make("div", {}, title, about));
@@ -109,8 +110,8 @@ function outside(element, { clientX, clientY }) {
 /** @param {import("./recipe_nodes.js").Told[]} all @param {(told: any) => void} choose */
 function chooser(all, choose) {
   const select = make("select", {}, ...all.map(({ recipe }, at) =>
-    make("option", { value: String(at) }, `Soup ${at + 1} of ${all.length}: ${titleOf(recipe)}`)));
-  select.setAttribute("aria-label", "Which of its soups");
+    make("option", { value: String(at) }, word("Soup {0} of {1}: {2}", at + 1, all.length, titleOf(recipe)))));
+  select.setAttribute("aria-label", word("Which of its soups"));
   select.style.margin = "0 18px 8px";
   select.addEventListener("change", () => choose(all[Number(select.value)]));
   return select;
@@ -119,8 +120,9 @@ function chooser(all, choose) {
 /** @param {Origin} origin @param {(choice: Choice) => void} choose */
 function buttons(origin, choose) {
   /** @type {[Choice, string][]} */
-  const offered = [[null, "Cancel"], ["copy", "Copy recipe"], ...(origin.workflow ?
-    /** @type {[Choice, string][]} */ ([["open", "Open the workflow"]]) : []), ["build", "Build its nodes here"]];
+  const offered = [[null, word("Cancel")], ["copy", word("Copy recipe")]];
+  if (origin.workflow) offered.push(["open", word("Open the workflow")]);
+  offered.push(["build", word("Build its nodes here")]);
   return make("footer", {}, ...offered.map(([choice, label]) => {
     const made = make("button", { type: "button", className: choice === "build" ? "main" : "" }, label);
     made.addEventListener("click", () => choose(choice));
@@ -130,8 +132,8 @@ function buttons(origin, choose) {
 
 /** @param {import("./recipe_nodes.js").Told} told @returns {Node[]} */
 function details(told) {
-  const list = make("dl", {}, ...facts(told.recipe).flatMap(([word, value]) =>
-    [make("dt", {}, word), make("dd", {}, value)]));
+  const list = make("dl", {}, ...facts(told.recipe).flatMap(([name, value]) =>
+    [make("dt", {}, name), make("dd", {}, value)]));
   const base = told.recipe.base && whereabouts(told, told.recipe.base);
   const note = remark(told, base);
   return [shareBar(told.recipe, told.shares), shareList(told), list,
@@ -143,9 +145,11 @@ function remark(told, base) {
   const missing = told.files.filter(({ state }) => state === "missing");
   const changed = told.files.filter(({ state }) => state === "changed");
   return [
-    base ? `Base ${told.recipe.base.file}: ${base}.` : "",
-    missing.length ? `${missing.length === 1 ? "One file is" : `${missing.length} files are`} not known here by name or ` +
-      "sha256. The nodes are built with the names of the recipe: put the files there, or choose others." : "",
-    changed.length ? "Files that changed give another soup than this recipe did." : "",
+    base ? word("Base {0}: {1}.", told.recipe.base.file, base) : "",
+    missing.length === 1 ? word("One file is not known here by name or sha256.") : "",
+    missing.length > 1 ? word("{0} files are not known here by name or sha256.", missing.length) : "",
+    missing.length ? word("The nodes are built with the names of the recipe: put the files there, or choose others.") :
+      "",
+    changed.length ? word("Files that changed give another soup than this recipe did.") : "",
   ].filter(Boolean).join(" ");
 }

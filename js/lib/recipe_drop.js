@@ -3,6 +3,7 @@
  * everything else works as it did.
  */
 import { mayHoldRecipe, readRecipes, recipeInText } from "./recipe_files.js";
+import { word } from "./words.js";
 
 const ELSEWHERE = "dialog, [role=dialog], .p-dialog, .comfy-modal, .side-bar-panel";
 const TEXT = "input, textarea, [contenteditable=true], dialog, [role=dialog]";
@@ -108,9 +109,9 @@ export class RecipeDrop {
     event.preventDefault();
     event.stopImmediatePropagation();
     try {
-      await this.desk.offer(await this.#understood(found), { file: "pasted" }, this.desk.placeOf(this.mouse));
+      await this.desk.offer(await this.#understood(found), { file: word("pasted") }, this.desk.placeOf(this.mouse));
     } catch (error) {
-      this.desk.say("error", "The pasted recipe", error);
+      this.desk.say("error", word("The pasted recipe"), error);
     }
   }
 }

@@ -71,7 +71,7 @@ async function view(file, start, length) {
   return new DataView(await file.slice(start, start + length).arrayBuffer());
 }
 
-/** @param {DataView} bytes @param {number} start @param {number} end @param {string} [encoding] */
+/** @param {DataView<ArrayBuffer>} bytes @param {number} start @param {number} end @param {string} [encoding] */
 function text(bytes, start, end, encoding = "utf-8") {
   return new TextDecoder(encoding).decode(new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start));
 }
@@ -106,7 +106,7 @@ async function pngTexts(file) {
   return texts;
 }
 
-/** @param {string} kind @param {DataView} bytes @param {Record<string, string>} texts */
+/** @param {string} kind @param {DataView<ArrayBuffer>} bytes @param {Record<string, string>} texts */
 async function chunk(kind, bytes, texts) {
   let at = zero(bytes, 0);
   const keyword = text(bytes, 0, at, "latin1");
@@ -122,13 +122,13 @@ async function chunk(kind, bytes, texts) {
   texts[keyword] = packed ? await unpacked(bytes, at, encoding) : text(bytes, at, bytes.byteLength, encoding);
 }
 
-/** Where the next zero byte is. @param {DataView} bytes @param {number} at */
+/** Where the next zero byte is. @param {DataView<ArrayBuffer>} bytes @param {number} at */
 function zero(bytes, at) {
   while (at < bytes.byteLength && bytes.getUint8(at) !== 0) at++;
   return at;
 }
 
-/** @param {DataView} bytes @param {number} at @param {string} encoding */
+/** @param {DataView<ArrayBuffer>} bytes @param {number} at @param {string} encoding */
 async function unpacked(bytes, at, encoding) {
   const packed = new Blob([new Uint8Array(bytes.buffer, bytes.byteOffset + at)]);
   const reader = packed.stream().pipeThrough(new DecompressionStream("deflate")).getReader();
@@ -156,7 +156,7 @@ async function webpTexts(file) {
   return texts;
 }
 
-/** @param {DataView} bytes @param {Record<string, string>} texts */
+/** @param {DataView<ArrayBuffer>} bytes @param {Record<string, string>} texts */
 function exif(bytes, texts) {
   const base = text(bytes, 0, 4, "latin1") === "Exif" ? 6 : 0;
   const little = text(bytes, base, base + 2) === "II";

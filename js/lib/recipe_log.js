@@ -1,6 +1,7 @@
 /** The log of cooked recipes in the sidebar: searched, paged, and each restored, copied or deleted. */
-import { addStyle, button, make } from "./elements.js";
+import { addStyle, button, icon, make } from "./elements.js";
 import { sayShare, nameIn, shareBar, short, titleOf, VIEW_CSS } from "./recipe_view.js";
+import { word } from "./words.js";
 
 const PAGE = 40;
 const PAUSE = 150; // milliseconds after the last key
@@ -62,18 +63,20 @@ export class RecipeLog {
     this.found = 0;
     this.question = 0;
     this.timer = 0;
-    this.search = make("input", { type: "search", placeholder: "Search files, hash, method, date" });
-    this.search.setAttribute("aria-label", "Search the cooked soups");
+    this.search = make("input", { type: "search", placeholder: word("Search files, hash, method, date") });
+    this.search.setAttribute("aria-label", word("Search the cooked soups"));
     this.search.addEventListener("input", () => this.soon());
     this.search.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => event.stopPropagation());
     this.count = make("div", { className: "count" });
     this.count.setAttribute("aria-live", "polite");
     this.list = make("ol");
-    this.list.setAttribute("aria-label", "Cooked soups");
+    this.list.setAttribute("aria-label", word("Cooked soups"));
     this.list.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#walk(event));
-    this.all = this.#sure(button(DELETE, "Delete all", () => {}), "Delete all?", () => this.#change({ clear: true }));
+    this.all = this.#sure(button(DELETE, word("Delete all"), () => {}), word("Delete all?"),
+      () => this.#change({ clear: true }));
     this.element = make("div", { className: "dsoup-log dsoup" },
-      make("div", { className: "top" }, make("h3", {}, "Cooked soups"), this.all), this.search, this.count, this.list);
+      make("div", { className: "top" }, make("h3", {}, word("Cooked soups")), this.all), this.search, this.count,
+      this.list);
     place.replaceChildren(this.element);
     void this.refresh();
   }
@@ -98,17 +101,18 @@ export class RecipeLog {
     try {
       answer = await this.host.list(query.toString());
     } catch (error) {
-      if (question === this.question) this.#say(`The log cannot be read: ${/** @type {Error} */ (error).message}`);
+      if (question === this.question) {
+        this.#say(word("The log cannot be read: {0}", /** @type {Error} */ (error).message));
+      }
       return;
     }
     if (question !== this.question) return;
     this.entries = [...this.entries.slice(0, offset), ...answer.entries];
     this.found = answer.found;
     this.all.hidden = answer.all === 0;
-    const found = answer.found === 1 ? "1 recipe" : `${answer.found} recipes`;
-    this.count.textContent = answer.all === 0 ? "" : answer.found < answer.all ? `${found} of ${answer.all}` : found;
-    this.#show(offset, answer.all === 0 ? "Nothing cooked yet. Each recipe that Cook Soup cooks is listed here, to be " +
-      "restored with one click." : answer.found === 0 ? "No recipe has all these words." : "");
+    this.count.textContent = answer.all === 0 ? "" : countLine(answer.found, answer.all);
+    this.#show(offset, answer.all === 0 ? word("Nothing cooked yet. Each recipe that Cook Soup cooks is listed here, " +
+      "to be restored with one click.") : answer.found === 0 ? word("No recipe has all these words.") : "");
   }
 
   /** @param {number} offset from where rows are new @param {string} empty */
@@ -123,7 +127,7 @@ export class RecipeLog {
     this.list.querySelector(".empty")?.remove();
     this.list.append(...this.entries.slice(offset).map((entry) => this.#row(entry)));
     if (this.entries.length < this.found) {
-      const more = make("button", { type: "button", className: "further" }, "Show more");
+      const more = make("button", { type: "button", className: "further" }, word("Show more"));
       more.addEventListener("click", () => void this.#load(this.entries.length, PAGE));
       this.list.append(more);
     }
@@ -145,21 +149,20 @@ export class RecipeLog {
 
   /** @param {string} sentence */
   #say(sentence) {
-    const picture = button(POT, "", () => {}).firstChild;
     this.list.replaceChildren(make("li", { className: "empty", style: "display: block; background: none" },
-      picture, sentence));
+      icon(POT), sentence));
   }
 
   /** @param {Entry} entry */
   #row(entry) {
     const { host } = this;
     const title = titleOf(entry.recipe);
-    const name = make("button", { type: "button", className: "name", title: "What is in it" }, title);
+    const name = make("button", { type: "button", className: "name", title: word("What is in it") }, title);
     name.addEventListener("click", () => host.show(entry));
     const buttons = [
-      button(RESTORE, `Restore ${title}: build its nodes`, () => host.restore(entry)),
-      button(COPY, `Copy the recipe of ${title}`, () => host.copy(entry)),
-      this.#sure(button(DELETE, `Delete ${title} from the log`, () => {}), "Delete?",
+      button(RESTORE, word("Restore {0}: build its nodes", title), () => host.restore(entry)),
+      button(COPY, word("Copy the recipe of {0}", title), () => host.copy(entry)),
+      this.#sure(button(DELETE, word("Delete {0} from the log", title), () => {}), word("Delete?"),
         () => this.#change({ delete: entry.hash })),
     ];
     const row = make("li", {}, this.#thumbnail(entry), make("div", { className: "first" }, name, ...buttons),
@@ -177,7 +180,7 @@ export class RecipeLog {
     const pictures = [...entry.pictures];
     const next = () => { // a picture may be gone: the one before it, or a drawing
       const picture = pictures.shift();
-      if (!picture) return place.replaceChildren(/** @type {Node} */ (button(POT, "", () => {}).firstChild));
+      if (!picture) return place.replaceChildren(icon(POT));
       const image = make("img", { className: "thumb", alt: "", loading: "lazy", src: this.host.address(picture) });
       image.addEventListener("error", next);
       return place.replaceChildren(image);
@@ -238,6 +241,12 @@ export class RecipeLog {
   }
 }
 
+/** How many of the log's recipes are found. @param {number} found @param {number} all */
+function countLine(found, all) {
+  if (found === all) return found === 1 ? word("{0} recipe", found) : word("{0} recipes", found);
+  return found === 1 ? word("{0} recipe of {1}", found, all) : word("{0} recipes of {1}", found, all);
+}
+
 /** @param {Entry} entry */
 function sharesLine({ recipe, shares }) {
   return recipe.ingredients.map((/** @type {any} */ each, /** @type {number} */ at) =>
@@ -254,16 +263,16 @@ function metaLine(entry) {
 /** @param {Entry} entry */
 function story(entry) {
   const date = new Date(entry.last * 1000).toLocaleString();
-  return [`${date}: ${entry.cooked} of ${entry.tensors} tensors in ${entry.seconds.toFixed(1)} s`, entry.hash,
-    ...entry.notes].join("\n");
+  return [word("{0}: {1} of {2} tensors in {3} s", date, entry.cooked, entry.tensors, entry.seconds.toFixed(1)),
+    entry.hash, ...entry.notes].join("\n");
 }
 
 /** "5 min ago"; a date from a week on. @param {number} seconds @param {number} [now] */
 export function ago(seconds, now = Date.now() / 1000) {
   const passed = Math.max(0, now - seconds);
-  if (passed < 60) return "just now";
-  if (passed < 3600) return `${Math.floor(passed / 60)} min ago`;
-  if (passed < 86400) return `${Math.floor(passed / 3600)} h ago`;
-  if (passed < 7 * 86400) return `${Math.floor(passed / 86400)} d ago`;
+  if (passed < 60) return word("just now");
+  if (passed < 3600) return word("{0} min ago", Math.floor(passed / 60));
+  if (passed < 86400) return word("{0} h ago", Math.floor(passed / 3600));
+  if (passed < 7 * 86400) return word("{0} d ago", Math.floor(passed / 86400));
   return new Date(seconds * 1000).toLocaleDateString();
 }

@@ -3,6 +3,7 @@
  * recipe is for the server to judge; here is only how they would.
  */
 import { widgetOf } from "./nodes.js";
+import { word } from "./words.js";
 
 const MOST_NODES = 100;
 const GAP = { x: 60, y: 50 };
@@ -101,15 +102,15 @@ export function essence(recipe, name = ({ file }) => file) {
     vae: owner(recipe.vae), ingredients: recipe.ingredients.map(plain) });
 }
 
-/** Why widgets cannot hold this recipe; "" if they can. @param {Told} told */
+/** Why widgets cannot hold this recipe, as part of a sentence; "" if they can. @param {Told} told */
 export function tooMuch({ recipe }) {
   const numbers = recipe.ingredients.flatMap((/** @type {any} */ each) => [each.weight, each.strength ?? 1]);
   if (plainNodes({ recipe, hash: "", shares: null, files: [], family: null }).length > MOST_NODES) {
-    return `It has ${recipe.ingredients.length} ingredients`;
+    return word("It has {0} ingredients", recipe.ingredients.length);
   }
-  if (numbers.some((/** @type {number} */ number) => Math.abs(number) > 10)) return "It has shares beyond ±10";
-  if (Math.abs(recipe.parameters.scale ?? 1) > 10) return "Its scale is beyond ±10";
-  if (recipe.seed >= 2 ** 32) return "Its rounding seed is larger than 32 bits";
+  if (numbers.some((/** @type {number} */ number) => Math.abs(number) > 10)) return word("It has shares beyond ±10");
+  if (Math.abs(recipe.parameters.scale ?? 1) > 10) return word("Its scale is beyond ±10");
+  if (recipe.seed >= 2 ** 32) return word("Its rounding seed is larger than 32 bits");
   return "";
 }
 
@@ -128,7 +129,7 @@ export async function planNodes(told, ask) {
       const answer = await ask({ prompt: promptOf(nodes), node: String(nodes.length) });
       if (essence(answer.recipe) === wanted) return { nodes, why: "" };
     } catch { /* they make no recipe at all */ }
-    why = "Single nodes cannot say it exactly";
+    why = word("Single nodes cannot say it exactly");
   }
   return { nodes: textNodes(told), why };
 }

@@ -1,5 +1,6 @@
 /** How a recipe looks wherever it is shown: its title, the bar of its shares, its facts. */
 import { make } from "./elements.js";
+import { word } from "./words.js";
 
 /** After Okabe and Ito: told apart with any kind of colour vision; names and numbers always stand beside. */
 const COLOURS = ["#3a8fd0", "#e69f00", "#2aa57e", "#cc79a7", "#7fc4ee", "#d9703a", "#d8cc45", "#9a9a9a"];
@@ -33,8 +34,10 @@ export const short = (hash) => hash.slice(0, 10);
 /** "ember, lagoon and 2 more". @param {any} recipe */
 export function titleOf(recipe) {
   const names = [...new Set(recipe.ingredients.map((/** @type {any} */ each) => nameIn(each.file)))];
-  if (names.length > MOST_NAMES) return `${names.slice(0, 2).join(", ")} and ${names.length - 2} more`;
-  return names.length < 2 ? `${names[0]}` : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
+  if (names.length > MOST_NAMES) {
+    return word("{0} and {1} more", names.slice(0, 2).join(", "), names.length - 2);
+  }
+  return names.length < 2 ? `${names[0]}` : word("{0} and {1}", names.slice(0, -1).join(", "), names[names.length - 1]);
 }
 
 /** A share as it is said: percent where shares are scaled to sum to 100%. @param {number} share @param {any} recipe */
@@ -80,13 +83,14 @@ export function shareList(told) {
 
 /** @param {any} each an ingredient @returns {string[]} */
 function special(each) {
-  const blocks = Object.keys(each.blocks).length;
-  const lines = [
-    each.kind === "lora" ? `LoRA${each.strength === 1 ? "" : `, strength ${each.strength}`}` : "",
-    blocks ? `other shares in ${blocks} block${blocks === 1 ? "" : "s"}` : "",
-    each.elements.length ? `${each.elements.length} element row${each.elements.length === 1 ? "" : "s"}` : "",
-  ];
-  const line = lines.filter(Boolean).join(" · ");
+  const [blocks, rows] = [Object.keys(each.blocks).length, each.elements.length];
+  const parts = [];
+  if (each.kind === "lora") parts.push(each.strength === 1 ? "LoRA" : word("LoRA, strength {0}", each.strength));
+  if (blocks) {
+    parts.push(blocks === 1 ? word("other shares in {0} block", blocks) : word("other shares in {0} blocks", blocks));
+  }
+  if (rows) parts.push(rows === 1 ? word("{0} element row", rows) : word("{0} element rows", rows));
+  const line = parts.join(" · ");
   return line ? [line] : [];
 }
 
@@ -97,21 +101,26 @@ function special(each) {
  */
 export function whereabouts(told, { kind = "checkpoint", file }) {
   const known = told.files.find((each) => each.file === file && each.kind === kind);
-  if (known?.state === "moved") return `here it is called ${known.name}`;
-  if (known?.state === "changed") return "another file of this name is here";
-  return known?.state === "missing" ? "not found here" : "";
+  if (known?.state === "moved") return word("here it is called {0}", known.name);
+  if (known?.state === "changed") return word("another file of this name is here");
+  return known?.state === "missing" ? word("not found here") : "";
 }
 
-/** The settings of a recipe, as pairs of a word and a value. @param {any} recipe @returns {[string, string][]} */
+/**
+ * The settings of a recipe, as pairs of a name and a value; options go by the names they are chosen by.
+ * @param {any} recipe
+ * @returns {[string, string][]}
+ */
 export function facts(recipe) {
   const owner = (/** @type {string | null} */ part) => (part === null ? "auto" : part);
-  const scale = recipe.parameters.scale;
+  const { scale } = recipe.parameters;
+  const method = recipe.method.replaceAll("_", " ");
   return /** @type {[string, string][]} */ ([
-    ["method", recipe.method.replaceAll("_", " ") + (scale === undefined ? "" : `, scale ${scale}`)],
-    ...(recipe.normalise ? [] : [["shares", "as they are, not scaled to 100%"]]),
-    ["base", recipe.base?.file ?? "none"],
-    ["text encoder", owner(recipe.text_encoder)],
+    [word("method"), scale === undefined ? method : word("{0}, scale {1}", method, scale)],
+    ...(recipe.normalise ? [] : [[word("shares"), word("as they are, not scaled to 100%")]]),
+    [word("base"), recipe.base?.file ?? "none"],
+    [word("text encoder"), owner(recipe.text_encoder)],
     ["VAE", owner(recipe.vae)],
-    ["dtype", recipe.dtype ?? "auto"],
+    [word("dtype"), recipe.dtype ?? "auto"],
   ]);
 }

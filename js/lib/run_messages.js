@@ -1,4 +1,5 @@
 /** What ComfyUI reports of a run, as sentences for a person. No page and no graph: only words. */
+import { word } from "./words.js";
 
 const OUR_ERROR = /\bdiffusion_soup\b.*\.errors\.\w+$/;
 const MOST = 600;
@@ -32,10 +33,11 @@ export function refusals(errors) {
 /** @param {any} error one error of a node */
 function refusal({ type, message, details, extra_info: info = {} }) {
   const name = info.input_name ?? "";
-  if (type === "required_input_missing") return `Connect ${name || details}.`;
+  if (type === "required_input_missing") return word("Connect {0}.", name || details);
   if (type === "value_not_in_list") {
     const given = info.received_value ?? "";
-    return `${name}: ${JSON.stringify(given)} is not here. Put the file there and press R, or choose another one.`;
+    return word("{0}: {1} is not here. Put the file there and press R, or choose another one.", name,
+      JSON.stringify(given));
   }
   if (type === "custom_validation_failed") {
     return String(details).replace(/^\S+ - (Value not in list: )?/, "") || String(message);
@@ -52,9 +54,9 @@ export function cookedLine(output) {
   const told = output?.diffusion_soup?.[0];
   if (typeof told?.hash !== "string") return null;
   const notes = (Array.isArray(told.notes) ? told.notes : []).map((/** @type {unknown} */ note) => short(String(note)));
-  return { sentence: [`cooked ${told.hash.slice(0, 10)}`, ...notes.slice(0, 3),
-    ...(notes.length > 3 ? [`and ${notes.length - 3} more notes in the server's log`] : [])].join("\n"),
-  notes: notes.length };
+  const lines = [word("cooked {0}", told.hash.slice(0, 10)), ...notes.slice(0, 3)];
+  if (notes.length > 3) lines.push(word("and {0} more notes in the server's log", notes.length - 3));
+  return { sentence: lines.join("\n"), notes: notes.length };
 }
 
 /** @param {string} text */
