@@ -57,13 +57,15 @@ class Page(GraphPage):
 
     def drop(self, name, data, at=(600, 420)):
         data = data if isinstance(data, bytes) else json.dumps(data).encode()
-        self.js("""([name, data, x, y]) => { const files = new DataTransfer();
+        hit = self.js("""([name, data, x, y]) => { const files = new DataTransfer();
             const type = name.endsWith('.png') ? 'image/png' : name.endsWith('.json') ? 'application/json' : '';
             files.items.add(new File([Uint8Array.from(atob(data), c => c.charCodeAt(0))], name, { type }));
             const target = document.elementFromPoint(x, y);
             for (const kind of ['dragenter', 'dragover', 'drop']) target.dispatchEvent(new DragEvent(kind,
-                { dataTransfer: files, bubbles: true, cancelable: true, clientX: x, clientY: y })); }""",
-                [name, base64.b64encode(data).decode(), *at])
+                { dataTransfer: files, bubbles: true, cancelable: true, clientX: x, clientY: y }));
+            return target.id || target.closest('[data-node-id]')?.dataset.nodeId || target.outerHTML; }""",
+                      [name, base64.b64encode(data).decode(), *at])
+        assert len(hit) < 20, f"something lies over the graph: {hit[:300]}"
 
     @property
     def dialog(self):
@@ -130,7 +132,7 @@ def test_the_nodes_say_the_same_recipe(page, name):
     page.press("Enter")
     recipe = Recipe.from_dict(SAID[name])
     page.count(len(recipe.ingredients) + 1 + sum(bool(each.blocks) for each in recipe.ingredients))
-    page.settle()
+    page.page.locator(".p-toast, [data-sonner-toaster]").get_by_text("Soup of").first.wait_for()
     page.shot(f"recipe_built_{name.replace(' ', '_')}")
     (built,) = recipes_of_prompt(page.prompt()).values()
     assert built == recipe and built.hash == recipe.hash
@@ -225,7 +227,7 @@ def test_everything_else_opens_as_ever(page, kind):
 
 def test_a_node_that_takes_pictures_gets_them(page):
     page.show({"1": {"class_type": "LoadImage", "inputs": {"image": "none.png"}}})
-    page.js("app.graph.nodes[0].setSize([400, 400])")
+    page.js("() => { app.graph.nodes[0].setSize([400, 400]); app.graph.nodes[0].pos = [480, 100]; }")
     page.settle()
     x, y = page.js("(() => { const box = app.canvas.canvas.getBoundingClientRect(), ds = app.canvas.ds,"
                    " [x, y] = app.graph.nodes[0].pos; return [box.left + (x + 200 + ds.offset[0]) * ds.scale,"
