@@ -268,13 +268,13 @@ def no_weights(graph):
 
 def sdxl_style_on_sd15(graph):
     style = graph.style(graph.student("xl-student")[3], "style 1 = 1")
-L"
+    return applied_to(graph, graph.student(), style), "SDXL"
 
 
 def sdxl_style_on_an_sd15_prompt(graph):
     student = graph.student()
     style = graph.style(graph.student("xl-student")[3], "style 1 = 1")
-L"
+    return on_prompt(graph, student, style), "SDXL"
 
 
 def style_of_another_student(graph):
@@ -303,7 +303,7 @@ def soup_of_two_students(graph):
 
 
 def student_beside_another_family(graph):
-L"
+    return graph.cook("student", "xl1"), "SDXL"
 
 
 def styles_of_a_plain_soup(graph):
