@@ -41,6 +41,7 @@ class Shot:
     prepare: Callable[[Any, int], object] = lambda page, node: None
     width: int | None = None  # of the node, where it is not as saved
     ready: str = ".dsoup"  # what is in the page when the editor is there
+    element: str = ""  # what is cut out instead of the node
 
 
 def widgets(**values: Any) -> Callable[[Any, int], object]:
@@ -52,11 +53,53 @@ def widgets(**values: Any) -> Callable[[Any, int], object]:
     return prepare
 
 
+def properties(widths: dict[str, Any] | None = None, **values: Any) -> Callable[[Any, int], object]:
+    """Give the node these properties, where editors keep how they look, and these widgets their values."""
+    def prepare(page: Any, node: int) -> None:
+        page.evaluate("([node, values]) => Object.assign(app.graph.getNodeById(node).properties, values)",
+                      [node, values])
+        widgets(**(widths or {}))(page, node)
+        page.evaluate("app.api.dispatchEvent(new CustomEvent('graphChanged'))")
+    return prepare
+
+
+def click(*selectors: str) -> Callable[[Any, int], object]:
+    """Click on these, one after the other."""
+    def prepare(page: Any, node: int) -> None:
+        for selector in selectors:
+            page.locator(f"{selector}:visible").first.click()
+            page.wait_for_timeout(500)
+    return prepare
+
+
+def drop(name: str, text: str) -> Callable[[Any, int], object]:
+    """Let go of a file over an empty place of the graph."""
+    def prepare(page: Any, node: int) -> None:
+        page.evaluate("""([name, text]) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([text], name, { type: 'application/json' }));
+            const box = app.canvas.canvas.getBoundingClientRect();
+            const options = { bubbles: true, cancelable: true, clientX: box.right - 300, clientY: box.bottom - 300,
+                              dataTransfer };
+            app.canvas.canvas.dispatchEvent(new DragEvent('dragover', options));
+            app.canvas.canvas.dispatchEvent(new DragEvent('drop', options)); }""", [name, text])
+    return prepare
+
+
+RECIPE = json.dumps({"diffusion_soup": 1, "base": {"file": "demo-base.safetensors"}, "ingredients": [
+    {"file": "ember.safetensors", "weight": 2, "blocks": {"OUT03": 0.2}}, {"file": "lagoon.safetensors"},
+    {"kind": "lora", "file": "ink.safetensors", "weight": 0.6}]})
+
 # One row for each picture in docs/.
 SHOTS = {
     "block_weights": Shot("per_block_soup", 2, widgets(preset="Hill", mbw=""), 460, ".dsoup-bar"),
+    "ingredients": Shot("first_soup", 4, widgets(base="demo-base.safetensors"), 480, ".dsoup-ing-row"),
     "style_sliders": Shot("dmm_four_sliders", 2, widgets(
         weights="ember = 0.7\nlagoon = 0.25\nink = 0.4"), 360, ".dsoup-style"),
+    "style_pad": Shot("dmm_four_sliders", 2, properties(
+        {"weights": "ember = 0.5\nlagoon = 0.3\nmeadow = 0.2"}, view="triangle"), 360, ".dsoup-styles"),
+    "regions": Shot("panorama_five_regions", 3, widgets(), 620, ".dsoup-regions"),
+    "recipe": Shot("first_soup", 4, drop("soup.json", RECIPE), None, ".dsoup-ing-row", "dialog.dsoup-recipe"),
 }
 
 
@@ -129,6 +172,11 @@ def take(page: Any, shot: Shot, path: Path) -> None:
     shot.prepare(page, shot.node)
     page.mouse.move(5, VIEW["height"] - 5)
     page.wait_for_timeout(1500)  # requests, and whatever is animated
+    if shot.element:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        page.locator(f"{shot.element}:visible").first.screenshot(path=path, type="jpeg", quality=88)
+        page.keyboard.press("Escape")
+        return
     left, top, right, bottom = page.evaluate("""id => {
         const element = document.querySelector(`.lg-node[data-node-id='${id}']`), node = app.graph.getNodeById(id);
         const { left, top } = app.canvas.canvas.getBoundingClientRect(), [x, y] = app.canvas.ds.offset;

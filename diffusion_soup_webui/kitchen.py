@@ -28,8 +28,9 @@ from diffusion_soup import (
 from diffusion_soup.cook_log import CookLog
 from diffusion_soup.imports import recipe_from_checkpoint, recipe_from_history
 from diffusion_soup.metadata import style_names
+from diffusion_soup.taste import taste
 
-from . import headers
+from . import headers, heat_map
 from .bridge import Host
 from .jobs import Job, Jobs, Status, Turn
 from .pot import Held, Pot
@@ -187,8 +188,9 @@ class Kitchen:
         return self._jobs.add(lambda job: self._save(recipe, path, overwrite, job))
 
     def taste(self, recipe: Recipe) -> tuple[str, Image.Image]:
-        """The geometry of the ingredients: a report and a heat map."""
-        raise SoupError("This version cannot taste yet.")
+        """The geometry of the ingredients, by a sample of their numbers: a report in Markdown and a heat map."""
+        found = taste(recipe, self._models(), sampled=True)
+        return heat_map.markdown(found), heat_map.draw(found)
 
     def in_use(self) -> Recipe | None:
         """The soup that is the current model, None if that is a plain checkpoint."""

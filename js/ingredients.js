@@ -6,7 +6,9 @@ import { KINDS } from "./lib/ingredient_chain.js";
 import { IngredientFacts } from "./lib/ingredient_facts.js";
 import { IngredientTable, TABLE_CSS } from "./lib/ingredient_table.js";
 import { chain, looker } from "./lib/nodes.js";
+import { copyRecipe } from "./lib/recipe_desk.js";
 
+const graphs = () => /** @type {any} */ (globalThis).LiteGraph;
 const WATCHED = [...Object.keys(KINDS), "DSoupRecipe"];
 
 const facts = new IngredientFacts((route, options) => api.fetchApi(route, options));
@@ -24,11 +26,13 @@ function askAgain() {
 const host = {
   canvas: () => app.canvas,
   prompt: () => app.graphToPrompt(),
+  /** @param {any} node */
+  copy: (node) => void copyRecipe(node, app, api),
   /** @param {string} kind */
-  create: (kind) => globalThis.LiteGraph?.createNode(kind),
+  create: (kind) => graphs()?.createNode(kind),
   /** @param {string} kind */
   files: (kind) => {
-    const { required } = globalThis.LiteGraph?.registered_node_types?.[kind]?.nodeData?.input ?? {};
+    const { required } = graphs()?.registered_node_types?.[kind]?.nodeData?.input ?? {};
     const [values, options] = required?.file ?? [];
     return (Array.isArray(values) ? values : options?.options ?? []).map(String);
   },
@@ -46,7 +50,7 @@ app.registerExtension({
 
   nodeCreated(node) {
     if (node.comfyClass === "DSoupCook") tables.set(node, new IngredientTable(node, host, facts));
-    else if (!WATCHED.includes(node.comfyClass)) return;
+    else if (!WATCHED.includes(node.comfyClass ?? "")) return;
     for (const widget of node.widgets ?? []) chain(widget, "callback", refreshSoon);
     chain(node, "onConnectionsChange", refreshSoon);
     chain(node, "onConfigure", refreshSoon);

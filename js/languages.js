@@ -27,7 +27,7 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
-    const words = missed[node.comfyClass];
+    const words = missed[node.comfyClass ?? ""];
     if (words) labelNode(node, words);
   },
 });

@@ -45,7 +45,7 @@ app.registerExtension({
 
   nodeCreated(node) {
     const ours = node.comfyClass === CANVAS || node.comfyClass === PANORAMA;
-    if (!ours && !WATCHED.includes(node.comfyClass)) return;
+    if (!ours && !WATCHED.includes(node.comfyClass ?? "")) return;
     if (ours) {
       const editor = new RegionEditor(node, host);
       editors.set(node, editor);

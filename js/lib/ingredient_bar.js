@@ -1,5 +1,6 @@
 /** The stacked bar over the table of ingredients: one part for each row, and dividers to drag between them. */
 import { make } from "./elements.js";
+import { word } from "./words.js";
 
 /**
  * @typedef {object} Segment
@@ -92,7 +93,7 @@ export class StackedBar {
     });
     this.element.replaceChildren(...parts, ...dividers, ...(segments.length ? [] : [make("p", {}, note)]));
     if (one !== null) {
-      const mark = make("div", { className: "dsoup-ing-one", title: "Here the shares add up to 1" });
+      const mark = make("div", { className: "dsoup-ing-one", title: word("Here the shares add up to 1") });
       mark.style.left = `${100 * one}%`;
       this.element.append(mark);
     }
@@ -112,7 +113,7 @@ export class StackedBar {
     const divider = make("div", { className: "dsoup-ing-divider" });
     divider.dataset.after = String(at);
     divider.style.left = `${100 * reached}%`;
-    divider.title = movable ? "Drag: more of the one, less of the other" : "Locked";
+    divider.title = movable ? word("Drag: more of the one, less of the other") : word("Locked");
     divider.classList.toggle("fixed", !movable);
     divider.classList.toggle("held", at === this.held);
     return divider;

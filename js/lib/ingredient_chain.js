@@ -1,11 +1,13 @@
 /** The chain of ingredient nodes before a Cook Soup: followed upstream, relinked, lengthened and shortened. */
 import { inputOf, kindOf, originOf, widgetOf } from "./nodes.js";
+import { word } from "./words.js";
 
 /** @typedef {{origin: any, slot: number}} End where a link begins */
 /**
  * @typedef {object} Chain
  * @property {any[]} nodes the ingredient nodes, the first one of the chain first
- * @property {string} beyond what is known only when the graph runs: "", "recipe", "outside" or the title of a node
+ * @property {string} beyond what is known only when the graph runs: "", "recipe", "outside",
+ * "a circle of links", "a longer chain" or the title of a node
  * @property {any} source the node that `beyond` is about
  */
 
@@ -52,7 +54,7 @@ function feed(node, input) {
 }
 
 /** @param {any} node */
-export const titleOf = (node) => String(node?.title || kindOf(node) || "another node");
+export const titleOf = (node) => String(node?.title || kindOf(node) || word("another node"));
 
 /**
  * Everything that comes before an input.
@@ -60,6 +62,7 @@ export const titleOf = (node) => String(node?.title || kindOf(node) || "another 
  * @returns {Chain}
  */
 export function chainOf(node) {
+  /** @type {any[]} */
   const nodes = [];
   for (let at = node; nodes.length < MOST; ) {
     const { found, beyond } = feed(at, inputOf(at, INPUT));
@@ -152,7 +155,8 @@ export function move(cook, from, to) {
   for (let at = first; at < last; at += 1) {
     const other = usersOf(nodes[at]).find((user) => user !== nodes[at + 1]);
     if (other) {
-      return `${titleOf(other)} (#${other.id}) uses this chain only in part: moving this row would change what it gets.`;
+      return word("{0} uses this chain only in part: moving this row would change what it gets.",
+        `${titleOf(other)} (#${other.id})`);
     }
   }
   const order = [...nodes];

@@ -1,4 +1,5 @@
 /** What the server knows of ingredients: facts from headers, hashes, how they taste together. */
+import { word } from "./words.js";
 
 /**
  * @typedef {object} Facts of one file
@@ -34,8 +35,9 @@ const MOST_KEPT = 100;
 
 /** A size in bytes as people say it. @param {number} bytes */
 export function sizeText(bytes) {
-  const [amount, unit] = bytes >= 1e9 ? [bytes / 1e9, "GB"] : bytes >= 1e6 ? [bytes / 1e6, "MB"] : [bytes / 1e3, "kB"];
-  return `${amount >= 9.95 ? amount.toFixed(0) : amount.toFixed(1)} ${unit}`;
+  const said = (/** @type {number} */ amount) => (amount >= 9.95 ? amount.toFixed(0) : amount.toFixed(1));
+  if (bytes >= 1e9) return word("{0} GB", said(bytes / 1e9));
+  return bytes >= 1e6 ? word("{0} MB", said(bytes / 1e6)) : word("{0} kB", said(bytes / 1e3));
 }
 
 export class IngredientFacts {

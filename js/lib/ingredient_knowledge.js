@@ -1,4 +1,5 @@
 /** What one table of ingredients knows of its rows' files, asked for when it is needed. */
+import { word } from "./words.js";
 
 /** @typedef {import("./ingredient_facts.js").IngredientFacts} IngredientFacts */
 /** @typedef {import("./ingredient_facts.js").Facts} Facts */
@@ -84,7 +85,7 @@ export class IngredientKnowledge {
     const facts = this.facts.get(keyOf(line));
     if (facts?.sha256) {
       await navigator.clipboard?.writeText(facts.sha256);
-      this.say("Copied the hash.");
+      this.say(word("Copied the hash."));
       return this.changed();
     }
     await this.server.hash(line.kind, line.file, typeof facts?.hashing === "number");

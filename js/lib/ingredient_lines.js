@@ -2,6 +2,7 @@
 import { KINDS, isActive, isLocked, sharedWith, titleOf } from "./ingredient_chain.js";
 import { shareText } from "./ingredient_shares.js";
 import { inputOf, kindOf, originOf, valueOf } from "./nodes.js";
+import { word } from "./words.js";
 
 /**
  * @typedef {object} Line
@@ -17,11 +18,11 @@ import { inputOf, kindOf, originOf, valueOf } from "./nodes.js";
  * @property {string[]} marks words beside its name, each with an explanation on a second line
  */
 
-const BLOCKS = "blocks\nIts percentages differ in single blocks: it has block weights";
+const blocksMark = () => `${word("blocks")}\n${word("Its percentages differ in single blocks: it has block weights")}`;
 
 /** @param {string} kind @param {number} strength */
 const loraMark = (kind, strength) =>
-  (kind === "lora" ? [`LoRA ×${shareText(strength)}\nStrength of the LoRA on the base`] : []);
+  (kind === "lora" ? [`LoRA ×${shareText(strength)}\n${word("Strength of the LoRA on the base")}`] : []);
 
 /**
  * @param {any} node an ingredient
@@ -36,12 +37,12 @@ export function lineOfNode(node, cook) {
   const file = String(valueOf(node, "file") ?? "");
   const blocks = inputOf(node, "block_weights")?.link != null || String(valueOf(node, "elements") ?? "").trim();
   const shared = sharedWith(node, cook).slice(0, 1).map((other) =>
-    `shared\nAlso used by ${titleOf(other)} (#${other.id}): a change counts there too`);
+    `${word("shared")}\n${word("Also used by {0}: a change counts there too", `${titleOf(other)} (#${other.id})`)}`);
   return {
     node, kind, file, strength, active: isActive(node), locked: isLocked(node), fixed: linked,
-    marks: [...loraMark(kind, strength), ...(blocks ? [BLOCKS] : []), ...shared],
+    marks: [...loraMark(kind, strength), ...(blocks ? [blocksMark()] : []), ...shared],
     share: share === undefined ? undefined : Number(share),
-    why: linked ? "Its share comes through a link." : file ? "" : "Its file comes through a link.",
+    why: linked ? word("Its share comes through a link.") : file ? "" : word("Its file comes through a link."),
   };
 }
 
@@ -50,11 +51,11 @@ export function lineOfNode(node, cook) {
  * @returns {Line}
  */
 export function lineOfRecipe({ kind = "checkpoint", file, weight = 1, strength = 1, blocks, elements }) {
-  const why = "It comes from a recipe, which decides its share.";
+  const why = word("It comes from a recipe, which decides its share.");
   const own = Object.keys(blocks ?? {}).length || elements?.length;
   return {
     node: null, kind, file, strength, share: weight, active: true, locked: true, fixed: true, why,
-    marks: [`recipe\n${why}`, ...loraMark(kind, strength), ...(own ? [BLOCKS] : [])],
+    marks: [`${word("recipe")}\n${why}`, ...loraMark(kind, strength), ...(own ? [blocksMark()] : [])],
   };
 }
 
@@ -63,9 +64,14 @@ export function lineOfRecipe({ kind = "checkpoint", file, weight = 1, strength =
  * @returns {Line}
  */
 export function lineUnknown(beyond) {
-  const from = { recipe: "a recipe", outside: "outside of this subgraph" }[beyond] ?? beyond;
+  const why = {
+    recipe: word("More from a recipe, known when the graph runs"),
+    outside: word("More from outside of this subgraph, known when the graph runs"),
+    "a circle of links": word("More from a circle of links, known when the graph runs"),
+    "a longer chain": word("More from a longer chain, known when the graph runs"),
+  }[beyond] ?? word("More from {0}, known when the graph runs", beyond);
   return {
     node: null, kind: "", file: "", strength: 1, share: undefined, active: true, locked: true, fixed: true, marks: [],
-    why: `More from ${from}, known when the graph runs`,
+    why,
   };
 }

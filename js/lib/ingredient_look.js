@@ -4,8 +4,7 @@ export const ROW = 40;
 export const DETAILS = 98;
 
 export const ROW_CSS = `
-.dsoup-ing-row { position: relative; flex: none; border-radius: 5px; --dsoup-soft: color-mix(in srgb, var(--dsoup-colour) 70%,
-  transparent); }
+.dsoup-ing-row { position: relative; flex: none; border-radius: 5px; }
 .dsoup-ing-line { display: flex; align-items: center; gap: 4px; height: ${ROW - 2}px; padding: 0 2px; border-radius: 5px;
   background: color-mix(in srgb, var(--component-node-widget-background, var(--comfy-input-bg, #222)) 55%, transparent);
 }
@@ -43,7 +42,7 @@ export const ROW_CSS = `
 .dsoup-ing-badge.far { --dsoup-verdict: #e69f00; }
 .dsoup-ing-badge.stranger, .dsoup-ing-badge.unfit, .dsoup-ing-badge.broken { --dsoup-verdict: #d55e00; font-weight: 600; }
 .dsoup-ing-bottom { display: flex; align-items: center; gap: 6px; min-width: 0; height: 12px; }
-.dsoup-ing-share { position: relative; flex: 1 1 0; min-width: 40px; height: 12px; cursor: ew-resize; touch-action: none; }
+.dsoup-ing-share { position: relative; flex: 0 0 40%; min-width: 40px; height: 12px; cursor: ew-resize; touch-action: none; }
 .dsoup-ing-share::before { content: ""; position: absolute; inset: 3px 0; border-radius: 3px;
   background: color-mix(in srgb, var(--input-text, #ddd) 16%, transparent); }
 .dsoup-ing-share > i { position: absolute; top: 3px; bottom: 3px; border-radius: 3px; background: var(--dsoup-colour); }
@@ -52,9 +51,9 @@ export const ROW_CSS = `
 .dsoup-ing-share.fixed { cursor: default; }
 .dsoup-ing-share.fixed > u { visibility: hidden; }
 .dsoup-ing-share:focus-visible { outline: 2px solid var(--p-primary-color, #5b8dd6); outline-offset: 1px; border-radius: 3px; }
-.dsoup-ing-facts { flex: 0 1 auto; max-width: 66%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 10px;
+.dsoup-ing-facts { flex: 1 1 0; min-width: 0; text-align: right; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 10px;
   line-height: 12px; opacity: 0.7; }
-.dsoup-ing-facts.wrong { max-width: 78%; opacity: 1; color: #f2b04a; }
+.dsoup-ing-facts.wrong { opacity: 1; color: #f2b04a; }
 .dsoup .dsoup-ing-number { flex: none; width: 52px; height: 24px; padding: 0 5px; text-align: right; font-size: 12px;
   font-variant-numeric: tabular-nums; }
 .dsoup-ing-acts { flex: none; display: grid; grid-template-columns: repeat(4, 20px); gap: 1px; }
@@ -79,10 +78,10 @@ export const ROW_CSS = `
 @container (max-width: 370px) {
   .dsoup-ing-acts { grid-template-columns: repeat(2, 18px); }
   .dsoup .dsoup-ing-acts button { width: 18px; height: 18px; }
-  .dsoup-ing-facts { max-width: 45%; }
 }
 @container (max-width: 300px) {
   .dsoup-ing-facts, .dsoup-ing-mark { display: none; }
+  .dsoup-ing-share { flex: 1 1 0; }
   .dsoup .dsoup-ing-number { width: 44px; }
 }
 `;

@@ -2,6 +2,7 @@
 import { button, icon, make } from "./elements.js";
 import { sizeText } from "./ingredient_facts.js";
 import { percentText, readNumber } from "./ingredient_shares.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./ingredient_facts.js").Facts} Facts */
 /** @typedef {import("./ingredient_facts.js").Tasted} Tasted */
@@ -54,6 +55,14 @@ const VERDICTS = {
   unfit: "M4 4 L12 12 M12 4 L4 12", unknown: "M5.5 6 a2.5 2.5 0 1 1 3.5 2.3 Q8 8.8 8 10 M8 12.4 V12.6",
 };
 
+/** The word for a verdict, on its badge. @param {Tasted | null} tasted */
+function verdictText(tasted) {
+  /** @type {Record<string, string>} */
+  const words = { fits: word("fits"), far: word("far"), stranger: word("stranger"), equal: word("no change"),
+    broken: word("broken"), unfit: word("unfit"), unknown: word("alone") };
+  return words[tasted?.verdict ?? "unfit"] ?? tasted?.word ?? "";
+}
+
 /** A file's name without its suffix, and the folders before it. @param {string} file */
 export function namesOf(file) {
   const parts = file.split(/[\\/]/);
@@ -63,19 +72,48 @@ export function namesOf(file) {
 
 /** The facts in a line. @param {Facts} facts */
 export function factsText({ title, dtype, bytes, sha256, ranks, hashing }) {
-  const hash = typeof hashing === "number" ? `hashing ${Math.round(100 * hashing)}%` : sha256?.slice(0, 10);
-  const rank = ranks?.length ? `rank ${ranks.length > 1 ? `${ranks[0]}–${ranks.at(-1)}` : ranks[0]}` : "";
+  const hash = typeof hashing === "number" ? word("hashing {0}%", Math.round(100 * hashing)) : sha256?.slice(0, 10);
+  const rank = ranks?.length ? word("rank {0}", ranks.length > 1 ? `${ranks[0]}–${ranks.at(-1)}` : ranks[0]) : "";
   return [title, rank, dtype, bytes === undefined ? "" : sizeText(bytes), hash].filter(Boolean).join(" · ");
 }
 
 /** One row; `at` is its place. */
 export class Row {
+  /** @type {HTMLElement} */ grip = make("span", { className: "dsoup-ing-grip" }, icon(ICONS.grip));
+  /** @type {HTMLElement} */ chip = make("span", { className: "dsoup-ing-chip" });
+  /** @type {HTMLButtonElement} */ name = make("button", { type: "button", className: "dsoup-ing-name", tabIndex: -1 });
+  /** @type {HTMLElement} */ marks = make("span", { style: "display: contents" });
+  /** @type {HTMLButtonElement} */ badge = make("button", { type: "button", className: "dsoup-ing-badge", tabIndex: -1 });
+  /** @type {HTMLElement} */ fill = make("i");
+  /** @type {HTMLElement} */ knob = make("u");
+  /** @type {HTMLElement} */ share = make("div", { className: "dsoup-ing-share", tabIndex: -1 }, this.fill, this.knob);
+  /** @type {HTMLElement} */ facts = make("span", { className: "dsoup-ing-facts" });
+  /** @type {HTMLInputElement} */ number = make("input", { className: "dsoup-ing-number", type: "text", tabIndex: -1,
+    inputMode: "decimal", spellcheck: false, autocomplete: "off" });
+  // Its details.
+  /** @type {HTMLElement} */ sentence = make("p");
+  /** @type {HTMLElement} */ heat = make("div", { className: "dsoup-ing-heat" });
+  /** @type {HTMLElement} */ what = make("code");
+  /** @type {HTMLElement} */ code = make("code");
+  /** @type {HTMLButtonElement} */ hash = make("button", { type: "button" });
+  /** @type {HTMLElement} */ details = make("div", { className: "dsoup-ing-details", hidden: true }, this.sentence,
+    this.heat, this.what, make("div", { className: "dsoup-ing-hash" }, this.code, this.hash));
+  reference = ""; // what distances are from; "" for the base
+
   /** @param {Told} told */
   constructor(told) {
     this.told = told;
     /** @type {Shown | null} */
     this.shown = null;
-    this.#build();
+    const act = (/** @type {string} */ action) => () => told.act(this, action);
+    this.acts = {
+      lock: button(ICONS.unlocked, word("Lock: it keeps its percentage while others change (L)"), act("lock")),
+      mute: button(ICONS.on, word("Bypass its node: leave it out of the soup (M)"), act("mute")),
+      solo: button(ICONS.solo, word("This one alone; again: back to what there was (S)"), act("solo")),
+      remove: button(ICONS.remove, word("Remove its node from the graph (Delete)"), act("remove")),
+    };
+    this.element = this.#build();
+    this.#listen();
   }
 
   get at() {
@@ -114,12 +152,12 @@ export class Row {
   #showName({ file, kind, marks, own, why }) {
     const { folder, name } = namesOf(file);
     this.name.replaceChildren(...(folder ? [make("i", {}, folder)] : []), name || why);
-    this.name.title = own ? `${file}\nClick to go to its node (G)` : `${file}\n${why}`;
+    this.name.title = own ? `${file}\n${word("Click to go to its node (G)")}` : `${file}\n${why}`;
     this.name.disabled = !own;
     this.element.setAttribute("aria-label", `${name || why}${kind === "lora" ? ", LoRA" : ""}`);
     const words = marks.map((mark) => {
-      const [word, title] = mark.split("\n");
-      return make("span", { className: "dsoup-ing-mark", title: title ?? "" }, word);
+      const [text, title] = mark.split("\n");
+      return make("span", { className: "dsoup-ing-mark", title: title ?? "" }, text);
     });
     this.marks.replaceChildren(...words);
   }
@@ -133,13 +171,14 @@ export class Row {
     this.fill.style.cssText = `left: ${from}%; width: ${to - from}%`;
     this.knob.style.left = `${place(value ?? 0)}%`;
     this.share.classList.toggle("fixed", fixed || locked);
-    const aria = { label: `Share of ${namesOf(file).name}`, valuemin: least, valuemax: most, valuenow: value ?? 0,
-      valuetext: active ? text : `${text}, not in the soup`, disabled: fixed || locked };
+    const aria = { label: word("Share of {0}", namesOf(file).name), valuemin: least, valuemax: most, valuenow: value ?? 0,
+      valuetext: active ? text : word("{0}, not in the soup", text), disabled: fixed || locked };
     for (const [name, said] of Object.entries(aria)) this.share.setAttribute(`aria-${name}`, String(said));
     if (document.activeElement !== this.number) this.number.value = text;
     this.number.disabled = fixed;
     this.number.readOnly = locked;
-    this.number.setAttribute("aria-label", `${percent ? "Percentage" : "Share"} of ${namesOf(file).name}`);
+    const { name } = namesOf(file);
+    this.number.setAttribute("aria-label", percent ? word("Percentage of {0}", name) : word("Share of {0}", name));
   }
 
   /** @param {Shown} shown */
@@ -166,8 +205,8 @@ export class Row {
     const distance = tasted?.distance;
     const known = typeof distance === "number" && verdict !== "equal";
     const far = known ? percentText(distance >= 0.0995 ? Math.round(100 * distance) : 100 * distance) : "";
-    this.badge.replaceChildren(icon(VERDICTS[verdict] ?? VERDICTS.unknown), `${tasted?.word ?? "unfit"} ${far}`.trim());
-    this.badge.title = `${wrong ?? tasted?.sentence ?? ""}\nClick for details (Space)`;
+    this.badge.replaceChildren(icon(VERDICTS[verdict] ?? VERDICTS.unknown), `${verdictText(tasted)} ${far}`.trim());
+    this.badge.title = `${wrong ?? tasted?.sentence ?? ""}\n${word("Click for details (Space)")}`;
     this.badge.setAttribute("aria-expanded", String(open));
   }
 
@@ -178,81 +217,52 @@ export class Row {
     const known = Object.entries(tasted?.blocks ?? {}).filter(([, value]) => value !== null);
     const most = Math.max(...known.map(([, value]) => Number(value)), 1e-9);
     this.heat.replaceChildren(...known.map(([block, value]) => {
-      const text = `${block}: ${percentText(100 * Number(value))} from ${this.reference}`;
+      const text = word("{0}: {1} from {2}", block, percentText(100 * Number(value)), this.reference || word("the base"));
       const bar = make("span", { title: text });
       bar.style.height = `${Math.max((100 * Number(value)) / most, 4)}%`;
       return bar;
     }));
     this.heat.setAttribute("aria-label", known.map(([block, value]) =>
       `${block} ${percentText(100 * Number(value))}`).join(", "));
-    this.sentence.textContent = facts?.error ?? tasted?.sentence ?? "Not tasted yet.";
+    this.sentence.textContent = facts?.error ?? tasted?.sentence ?? word("Not tasted yet.");
     this.sentence.title = this.sentence.textContent ?? "";
     this.what.textContent = [file, facts?.parts?.join(" + "),
-      facts?.layers ? `${facts.layers} layers` : ""].filter(Boolean).join(" · ");
+      facts?.layers ? word("{0} layers", facts.layers) : ""].filter(Boolean).join(" · ");
     this.what.title = this.what.textContent ?? "";
     const hashing = typeof facts?.hashing === "number";
     this.code.textContent = facts?.sha256 ? `sha256 ${facts.sha256}`
-      : hashing ? `Hashing: ${Math.round(100 * Number(facts?.hashing))}%` : "Not hashed yet.";
+      : hashing ? word("Hashing: {0}%", Math.round(100 * Number(facts?.hashing))) : word("Not hashed yet.");
     this.code.title = facts?.sha256 ?? "";
     this.hash.hidden = !facts || Boolean(facts.error);
-    this.hash.textContent = facts?.sha256 ? "Copy" : hashing ? "Stop" : "Hash it";
-    this.hash.title = facts?.sha256 ? "Copy the hash" : hashing ? "Stop hashing" : "Read the whole file once";
+    this.hash.textContent = facts?.sha256 ? word("Copy") : hashing ? word("Stop") : word("Hash it");
+    this.hash.title = facts?.sha256 ? word("Copy the hash") : hashing ? word("Stop hashing")
+      : word("Read the whole file once");
   }
-
-  /** What distances are from. */
-  reference = "the base";
 
   // -- building ----------------------------------------------------------------------------------
 
+  /** @returns {HTMLElement} */
   #build() {
-    const act = (/** @type {string} */ action) => () => this.told.act(this, action);
-    this.grip = make("span", { className: "dsoup-ing-grip", title: "Drag to another place (Alt+↑, Alt+↓)" }, icon(ICONS.grip));
-    this.chip = make("span", { className: "dsoup-ing-chip" });
-    this.name = make("button", { type: "button", className: "dsoup-ing-name", tabIndex: -1 });
-    this.marks = make("span", { style: "display: contents" });
-    this.badge = make("button", { type: "button", className: "dsoup-ing-badge", tabIndex: -1 });
-    this.fill = make("i");
-    this.knob = make("u");
-    this.share = make("div", { className: "dsoup-ing-share", tabIndex: -1 }, this.fill, this.knob);
+    this.grip.title = word("Drag to another place (Alt+↑, Alt+↓)");
     this.share.setAttribute("role", "slider");
     this.share.setAttribute("aria-keyshortcuts", "L M S G Space Delete Alt+ArrowUp Alt+ArrowDown");
-    this.facts = make("span", { className: "dsoup-ing-facts" });
-    this.number = make("input", { className: "dsoup-ing-number", type: "text", inputMode: "decimal", tabIndex: -1,
-      spellcheck: false, autocomplete: "off" });
-    this.acts = {
-      lock: button(ICONS.unlocked, "Lock: it keeps its percentage while others change (L)", act("lock")),
-      mute: button(ICONS.on, "Bypass its node: leave it out of the soup (M)", act("mute")),
-      solo: button(ICONS.solo, "This one alone; again: back to what there was (S)", act("solo")),
-      remove: button(ICONS.remove, "Remove its node from the graph (Delete)", act("remove")),
-    };
+    this.heat.setAttribute("role", "img");
     for (const each of Object.values(this.acts)) each.tabIndex = -1;
-    this.#buildDetails();
-    this.element = make("div", { className: "dsoup-ing-row" },
+    const element = make("div", { className: "dsoup-ing-row" },
       make("div", { className: "dsoup-ing-line" }, this.grip, this.chip,
         make("div", { className: "dsoup-ing-main" },
           make("div", { className: "dsoup-ing-top" }, this.name, this.marks, this.badge),
           make("div", { className: "dsoup-ing-bottom" }, this.share, this.facts)),
         this.number, make("div", { className: "dsoup-ing-acts" }, ...Object.values(this.acts))),
       this.details);
-    this.element.setAttribute("role", "listitem");
-    this.name.addEventListener("click", act("select"));
-    this.badge.addEventListener("click", act("open"));
-    this.hash.addEventListener("click", act("hash"));
-    this.#listen();
-  }
-
-  #buildDetails() {
-    this.sentence = make("p");
-    this.heat = make("div", { className: "dsoup-ing-heat" });
-    this.heat.setAttribute("role", "img");
-    this.what = make("code");
-    this.code = make("code");
-    this.hash = make("button", { type: "button" });
-    this.details = make("div", { className: "dsoup-ing-details", hidden: true }, this.sentence, this.heat, this.what,
-      make("div", { className: "dsoup-ing-hash" }, this.code, this.hash));
+    element.setAttribute("role", "listitem");
+    return element;
   }
 
   #listen() {
+    this.name.addEventListener("click", () => this.told.act(this, "select"));
+    this.badge.addEventListener("click", () => this.told.act(this, "open"));
+    this.hash.addEventListener("click", () => this.told.act(this, "hash"));
     this.grip.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
       if (event.button === 0) this.told.grip(this, event);
     });

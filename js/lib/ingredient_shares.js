@@ -3,6 +3,7 @@
  *
  * The total of all shares stays as it is, so that locked rows keep their percentage without being written.
  */
+import { word } from "./words.js";
 
 /**
  * @typedef {object} Part one ingredient
@@ -56,9 +57,10 @@ export function read(parts, normalise) {
   const raw = (trouble = "") => /** @type {Reading} */ ({ mode: "raw", values: shares, total, trouble });
   if (!normalise || !parts.some(({ active }) => active)) return raw();
   if (total <= NOTHING) {
-    return raw(`The shares add up to ${shareText(total)}, so they cannot be scaled to 100%: give one a larger share.`);
+    return raw(word("The shares add up to {0}, so they cannot be scaled to 100%: give one a larger share.",
+      shareText(total)));
   }
-  if (shares.some((share) => share < 0)) return raw("A share is negative: shown as they are, before scaling.");
+  if (shares.some((share) => share < 0)) return raw(word("A share is negative: shown as they are, before scaling."));
   return { mode: "percent", values: shares.map((share) => (100 * share) / total), total, trouble: "" };
 }
 
@@ -73,14 +75,14 @@ export function setPercent(parts, at, percent) {
   const { values, total } = read(parts, true);
   const others = parts.map((_, other) => other).filter((other) => other !== at && parts[other].active);
   const free = others.filter((other) => !parts[other].locked);
-  if (!others.length) return { shares: null, trouble: "It is the only ingredient, so its share is always 100%." };
-  if (parts[at].locked) return { shares: null, trouble: "This row is locked: unlock it to change its share." };
-  if (!free.length) return { shares: null, trouble: "All other rows are locked: unlock one to change this share." };
+  if (!others.length) return { shares: null, trouble: word("It is the only ingredient, so its share is always 100%.") };
+  if (parts[at].locked) return { shares: null, trouble: word("This row is locked: unlock it to change its share.") };
+  if (!free.length) return { shares: null, trouble: word("All other rows are locked: unlock one to change this share.") };
   const kept = sum(others.filter((other) => parts[other].locked).map((other) => values[other]));
   const most = Math.max(100 - kept, 0);
   const wanted = Math.min(Math.max(percent, 0), most);
   const trouble = percent > most + NOTHING && kept > 0
-    ? `Locked rows hold ${percentText(kept)}, so this one can have ${percentText(most)} at most.` : "";
+    ? word("Locked rows hold {0}, so this one can have {1} at most.", percentText(kept), percentText(most)) : "";
   const had = sum(free.map((other) => values[other]));
   const next = [...values];
   next[at] = wanted;
@@ -127,7 +129,7 @@ export function transfer(parts, left, right, amount, normalise) {
 export function equalise(parts) {
   const reading = read(parts, true);
   const free = parts.map((_, at) => at).filter((at) => parts[at].active && !parts[at].locked);
-  if (free.length < 2) return { shares: null, trouble: "There is nothing to share out: unlock rows, or add some." };
+  if (free.length < 2) return { shares: null, trouble: word("There is nothing to share out: unlock rows, or add some.") };
   if (reading.mode !== "percent") {
     return { shares: parts.map(({ share }, at) => (free.includes(at) ? 1 : share ?? 1)), trouble: "" };
   }

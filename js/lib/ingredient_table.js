@@ -15,13 +15,16 @@ import { IngredientKnowledge } from "./ingredient_knowledge.js";
 import { DETAILS, ROW, ROW_CSS } from "./ingredient_look.js";
 import { Row, namesOf } from "./ingredient_row.js";
 import { besides, equalise, percentText, read, setPercent, shareText, transfer } from "./ingredient_shares.js";
+import { IngredientTools, TOOLS_CSS } from "./ingredient_tools.js";
 import { chain, inputOf, valueOf, widgetOf } from "./nodes.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./ingredient_facts.js").IngredientFacts} IngredientFacts */
 /** @typedef {import("./ingredient_lines.js").Line} Line */
 /**
  * @typedef {object} Host what the table needs of ComfyUI
  * @property {() => any} canvas
+ * @property {(node: any) => void} copy the recipe of a Cook Soup
  * @property {(kind: string) => any} create a node that is not in the graph yet
  * @property {(kind: string) => string[]} files that a kind of ingredient offers
  * @property {() => Promise<any>} prompt what would be queued
@@ -36,7 +39,6 @@ const ROWS_SEEN = 12; // the rest by scrolling
 const MARGINS = 20; // above and below a widget of HTML
 const WIDTH = 460; // of a node that is new
 const SAID = 6000; // milliseconds
-const SHORT = 60; // letters of a file's name in the menu
 
 /** Okabe and Ito's colours, which the colour-blind can tell apart; then the same, paler. */
 const COLOURS = ["#e69f00", "#56b4e9", "#2bb38a", "#f0e442", "#d58fb8", "#5a8fe0", "#e0703a", "#b8b8b8",
@@ -45,18 +47,19 @@ const COLOURS = ["#e69f00", "#56b4e9", "#2bb38a", "#f0e442", "#d58fb8", "#5a8fe0
 export const TABLE_CSS = `
 .dsoup-ingredients { position: relative; display: flex; flex-direction: column; gap: ${GAP}px; overflow: hidden;
   container-type: inline-size; }
-.dsoup-ingredients .dsoup-tools > :first-child { margin-right: auto; opacity: 0.8; white-space: nowrap; overflow: hidden;
-  text-overflow: ellipsis; min-width: 0; }
-.dsoup-ingredients .dsoup-ing-add { flex: none; width: 92px; font-weight: 600; }
 .dsoup-ing-rows { display: flex; flex: none; flex-direction: column; gap: 2px; overflow-y: auto; overflow-x: hidden; }
 .dsoup-ing-empty { display: flex; flex: none; align-items: center; justify-content: center; height: ${EMPTY}px; padding: 0 12px;
   text-align: center; opacity: 0.8; border-radius: 5px;
   box-shadow: inset 0 0 0 1px color-mix(in srgb, var(--input-text, #ddd) 22%, transparent); }
 .dsoup-ingredients .dsoup-say { flex: none; }
-${BAR_CSS}${ROW_CSS}`;
+${TOOLS_CSS}${BAR_CSS}${ROW_CSS}`;
 
 /** The table of one Cook Soup. */
 export class IngredientTable {
+  /** @type {HTMLElement} */ list = make("div", { className: "dsoup-ing-rows" });
+  /** @type {HTMLElement} */ empty = make("div", { className: "dsoup-ing-empty" });
+  /** @type {HTMLElement} */ status = make("div", { className: "dsoup-say" });
+
   /**
    * @param {any} node
    * @param {Host} host
@@ -82,7 +85,18 @@ export class IngredientTable {
     this.said = { text: "", until: 0 };
     /** @type {{parts: any[], left?: number, right?: number} | null} what a stroke began with */
     this.stroke = null;
-    this.#build();
+    this.tools = new IngredientTools({
+      copy: () => host.copy(node),
+      equal: () => this.#equalise(),
+      add: (kind, file) => this.#add(kind, file),
+      files: host.files,
+    });
+    this.stack = new StackedBar({
+      begin: (at) => this.#beginDivider(at),
+      moved: (amount) => this.#moveDivider(amount),
+      point: (at) => this.#point(at),
+    });
+    this.element = this.#build();
     forward(this.element, host.canvas);
     this.widget = node.addDOMWidget("ingredients table", "dsoup_ingredients", this.element, {
       serialize: false, hideOnZoom: false, getMinHeight: () => this.#height(),
@@ -159,7 +173,7 @@ export class IngredientTable {
     while (this.rows.length < this.lines.length) this.rows.push(new Row(this.#toldByRows()));
     const rows = this.rows.slice(0, this.lines.length);
     rows.forEach((row, at) => {
-      row.reference = this.known.reference || "the base";
+      row.reference = this.known.reference;
       row.show(this.#shown(this.lines[at], at, reading));
       row.share.tabIndex = at === Math.min(this.focused, rows.length - 1) ? 0 : -1;
     });
@@ -167,7 +181,7 @@ export class IngredientTable {
     this.list.hidden = !rows.length;
     this.empty.hidden = rows.length > 0;
     this.stack.element.hidden = !rows.length;
-    this.equal.disabled = !rows.some((_, at) => this.lines[at].node);
+    this.tools.show(this.lines.map(({ active }) => active), this.lines.some(({ node }) => node));
     this.#showStack(reading);
     this.#showWords(reading);
     this.#grow();
@@ -189,7 +203,7 @@ export class IngredientTable {
       at, colour: COLOURS[at % COLOURS.length], kind: line.kind, file: line.file, own: line.node !== null,
       active: line.active, solo: line.node !== null && isSolo(line.node), locked: line.node !== null && line.locked,
       fixed: line.fixed || off, open: line.node !== null && line.node === this.open,
-      percent, value, text: off ? "off" : value === null ? "?" : percent ? percentText(value) : shareText(value),
+      percent, value, text: off ? word("off") : value === null ? "?" : percent ? percentText(value) : shareText(value),
       scale: percent ? [0, 100] : [Math.min(...shares, 0), Math.max(...shares, 1)],
       marks: line.marks, why: line.why, ...this.known.of(line),
     };
@@ -207,24 +221,21 @@ export class IngredientTable {
     }));
     const raw = mode === "raw" && total > 1 && !values.some((value) => value < 0);
     const parts = this.#parts;
-    this.stack.show(segments, whole, mode === "unknown" ? "Known when the graph runs" : "All are bypassed: nothing to cook",
+    this.stack.show(segments, whole, mode === "unknown" ? word("Known when the graph runs") : word("All are bypassed: nothing to cook"),
       raw ? 1 / whole : null, (at) => !values.some((value) => value < 0) && besides(parts, at) !== null);
   }
 
   /** @param {import("./ingredient_shares.js").Reading} reading */
   #showWords({ mode, total, trouble }) {
-    const active = this.lines.filter((line) => line.active).length;
-    const muted = this.lines.length - active;
-    const count = `${active} ingredient${active === 1 ? "" : "s"}${muted ? `, ${muted} bypassed` : ""}`;
-    this.title.textContent = this.lines.length ? count : "Ingredients";
     const both = this.instead && inputOf(this.node, INPUT)?.link != null
-      ? "Both a recipe and ingredients are connected: leave one of them out." : "";
-    const none = this.lines.length && !active ? "All ingredients are bypassed: there is nothing to cook." : "";
+      ? word("Both a recipe and ingredients are connected: leave one of them out.") : "";
+    const none = this.lines.length && !this.lines.some(({ active }) => active)
+      ? word("All ingredients are bypassed: there is nothing to cook.") : "";
     const now = Date.now() < this.said.until ? this.said.text : "";
     const wrong = both || none || trouble;
-    const sums = mode === "raw" && this.lines.length ? `Shares as they are, ${shareText(total)} in all.` : "";
+    const sums = mode === "raw" && this.lines.length ? word("Shares as they are, {0} in all.", shareText(total)) : "";
     const { reference } = this.known;
-    const taste = reference ? `Distances are from ${namesOf(reference).name}.` : "";
+    const taste = reference ? word("Distances are from {0}.", namesOf(reference).name) : "";
     this.status.textContent = now || wrong || [sums, taste].filter(Boolean).join(" ");
     this.status.title = this.status.textContent ?? "";
     this.status.classList.toggle("wrong", Boolean(now || wrong));
@@ -270,7 +281,7 @@ export class IngredientTable {
     if (!line?.node || line.fixed) return;
     const parts = this.stroke?.parts ?? this.#parts;
     if (row.shown?.percent) return this.#apply(setPercent(parts, at, value));
-    if (line.locked) return this.#apply({ shares: null, trouble: "This row is locked: unlock it to change its share." });
+    if (line.locked) return this.#apply({ shares: null, trouble: word("This row is locked: unlock it to change its share.") });
     const shares = this.#parts.map(({ share }) => share ?? 0);
     shares[at] = Math.min(Math.max(value, -10), 10);
     return this.#apply({ shares: this.lines.map(({ share }, each) => (each === at ? shares[at] : share ?? 0)), trouble: "" });
@@ -301,11 +312,11 @@ export class IngredientTable {
     if (action === "lock" && !line.fixed) toggleLock(line.node);
     if (action === "mute") toggleMute(nodes, line.node);
     if (action === "solo") toggleSolo(nodes, line.node);
-    if (action === "solo" && this.#before && isSolo(line.node)) this.say("What comes from a recipe stays in the soup.");
+    if (action === "solo" && this.#before && isSolo(line.node)) this.say(word("What comes from a recipe stays in the soup."));
     if (action === "remove") this.#remove(line);
     for (const node of nodes) node.setDirtyCanvas?.(true, true);
+    void this.refresh(); // which also changes the size of this node, within the same step
     this.#done();
-    void this.refresh();
     if (action === "remove" && this.rows[at]) this.#focus(Math.min(at, this.lines.length - 1));
     return undefined;
   }
@@ -314,9 +325,10 @@ export class IngredientTable {
   #remove({ node, file }) {
     const others = sharedWith(node, this.node);
     remove(this.node, node);
-    const also = others.length ? ` It was also taken from ${others.map((each) => `${titleOf(each)} (#${each.id})`).join(", ")}.`
-      : "";
-    this.say(`${namesOf(file).name} was removed; Ctrl+Z brings it back.${also}`);
+    const { name } = namesOf(file);
+    const from = others.map((each) => `${titleOf(each)} (#${each.id})`).join(", ");
+    this.say(!from ? word("{0} was removed; Ctrl+Z brings it back.", name)
+      : word("{0} was removed; Ctrl+Z brings it back. It was also taken from {1}.", name, from));
   }
 
   /** @param {number} from @param {number} to */
@@ -324,8 +336,8 @@ export class IngredientTable {
     const before = this.#before;
     if (from < before || to < before || to >= this.lines.length) return;
     this.say(move(this.node, from - before, to - before));
+    void this.refresh(); // which also changes the size of this node, within the same step
     this.#done();
-    void this.refresh();
     this.#focus(this.said.text ? from : to);
   }
 
@@ -358,8 +370,14 @@ export class IngredientTable {
     const made = this.host.create(kind);
     if (!made) return;
     append(this.node, made, file);
+    void this.refresh(); // which also changes the size of this node, within the same step
     this.#done();
-    void this.refresh();
+  }
+
+  #equalise() {
+    this.stroke = null;
+    this.#apply(equalise(this.#parts));
+    this.#done();
   }
 
   // -- size --------------------------------------------------------------------------------------
@@ -387,58 +405,20 @@ export class IngredientTable {
 
   // -- building ----------------------------------------------------------------------------------
 
+  /** @returns {HTMLElement} */
   #build() {
-    this.title = make("span");
-    this.equal = make("button", { type: "button", title: "The same percentage for every row that is not locked" }, "Equal");
-    this.equal.addEventListener("click", () => {
-      this.stroke = null;
-      this.#apply(equalise(this.#parts));
-      this.#done();
-    });
-    this.add = make("select", { className: "dsoup-ing-add", title: "Add an ingredient to the end of the chain" });
-    this.add.setAttribute("aria-label", "Add an ingredient");
-    this.add.addEventListener("pointerdown", () => this.#offer());
-    this.add.addEventListener("focus", () => this.#offer());
-    this.add.addEventListener("change", () => {
-      const [kind, ...file] = this.add.value.split(" ");
-      this.add.value = "";
-      this.#add(kind, file.join(" "));
-    });
-    this.#offer();
-    this.stack = new StackedBar({
-      begin: (at) => this.#beginDivider(at),
-      moved: (amount) => this.#moveDivider(amount),
-      point: (at) => this.#point(at),
-    });
-    this.list = make("div", { className: "dsoup-ing-rows" });
     this.list.setAttribute("role", "list");
     this.list.dataset.captureWheel = "true"; // it scrolls, and the canvas does not zoom: in Nodes 2.0, and in LiteGraph
     this.list.addEventListener("wheel", (/** @type {Event} */ event) => {
       if (this.list.scrollHeight > this.list.clientHeight) event.stopPropagation();
     }, { passive: true });
-    this.empty = make("div", { className: "dsoup-ing-empty" },
-      "Add the first checkpoint or LoRA here, or connect a chain of Soup Ingredients.");
-    this.status = make("div", { className: "dsoup-say" });
+    this.empty.textContent = word("Add the first checkpoint or LoRA here, or connect a chain of Soup Ingredients.");
     this.status.setAttribute("role", "status");
-    this.element = make("div", { className: "dsoup-ingredients dsoup" },
-      make("div", { className: "dsoup-tools" }, this.title, this.equal, this.add),
-      this.stack.element, this.list, this.empty, this.status);
-    this.element.setAttribute("role", "group");
-    this.element.setAttribute("aria-label", "Ingredients");
-  }
-
-  /** Fill the menu with what can be added. */
-  #offer() {
-    const group = (/** @type {string} */ label, /** @type {string} */ kind) => make("optgroup", { label },
-      ...this.host.files(kind).map((file) => make("option", { value: `${kind} ${file}` },
-        file.length > SHORT ? `…${file.slice(-SHORT)}` : file)));
-    const kept = this.add.options?.length ?? 0;
-    const groups = [group("Checkpoints", "DSoupIngredient"), group("LoRAs", "DSoupLoRAIngredient")];
-    const count = 1 + groups.reduce((sum, { children }) => sum + children.length, 0);
-    if (kept === count) return;
-    this.add.replaceChildren(make("option", { value: "", hidden: true }, "+ Add"), ...groups.filter(({ children }) =>
-      children.length));
-    this.add.value = "";
+    const element = make("div", { className: "dsoup-ingredients dsoup" },
+      this.tools.element, this.stack.element, this.list, this.empty, this.status);
+    element.setAttribute("role", "group");
+    element.setAttribute("aria-label", word("Ingredients"));
+    return element;
   }
 
   #toldByRows() {

@@ -9,7 +9,8 @@ import { word } from "./words.js";
 /** @typedef {[number, number]} Place */
 
 const SHORT = 4000;
-const LONG = 10_000; // milliseconds
+const LONG = 10_000;
+const SETTLED = 400; // milliseconds
 
 export class RecipeDesk {
   /** @param {any} app @param {any} api */
@@ -47,7 +48,8 @@ export class RecipeDesk {
   async build(told, place) {
     try {
       const { nodes, why } = await planNodes(told, this.askRecipe);
-      const made = buildNodes(nodes, this.app.canvas, /** @type {any} */ (globalThis).LiteGraph, place);
+      const made = await this.#oneStep(() =>
+        buildNodes(nodes, this.app.canvas, /** @type {any} */ (globalThis).LiteGraph, place));
       const missing = told.files.filter(({ state }) => state === "missing").map(({ file }) => file);
       const what = why ? word("{0}, so it is built as Soup Recipe and Cook Soup.", why) :
         word("{0} nodes built.", made.length);
@@ -55,6 +57,27 @@ export class RecipeDesk {
       this.say(lack ? "warn" : "success", word("Soup of {0}", titleOf(told.recipe)), `${what} ${lack}`.trim());
     } catch (error) {
       this.say("error", word("The nodes cannot be built"), error);
+    }
+  }
+
+  /**
+   * Change the graph in one step of undoing: ComfyUI looks by itself only after a key or the mouse, and what editors on
+   * new nodes do a moment later belongs to the same step.
+   * @template T
+   * @param {() => T} change
+   * @returns {Promise<T>}
+   */
+  async #oneStep(change) {
+    const tracker = this.app.extensionManager.workflow?.activeWorkflow?.changeTracker;
+    const look = () => (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
+    look();
+    tracker?.beforeChange?.();
+    try {
+      return change();
+    } finally {
+      await new Promise((resolve) => { setTimeout(resolve, SETTLED); });
+      tracker?.afterChange?.();
+      look();
     }
   }
 

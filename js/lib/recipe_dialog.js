@@ -30,6 +30,7 @@ dialog.dsoup-recipe::backdrop { background: #0007; }
 .dsoup-recipe button:hover { filter: brightness(1.15); }
 .dsoup-recipe :is(button, select):focus-visible { outline: 2px solid var(--p-primary-color, #5b8dd6);
   outline-offset: 2px; }
+dialog.dsoup-recipe:focus { outline: none; }
 `;
 
 /**
@@ -48,7 +49,7 @@ export function askWhatToDo(all, origin = {}) {
   addStyle(CSS);
   document.querySelector("dialog.dsoup-recipe")?.remove();
   let told = all[0];
-  const dialog = make("dialog", { className: "dsoup-recipe" });
+  const dialog = make("dialog", { className: "dsoup-recipe", tabIndex: -1 }); // so that a click inside stays inside
   const body = make("main");
   const title = make("h2", { id: "dsoup-recipe-title" });
   const about = make("p");
@@ -72,6 +73,7 @@ export function askWhatToDo(all, origin = {}) {
       if (before instanceof HTMLElement) before.focus({ preventScroll: true });
       resolve({ choice, told });
     });
+    dialog.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => keepInside(dialog, event));
     for (const kind of ["keydown", "keyup", "paste", "copy"]) { // or ComfyUI's shortcuts would act on the graph behind
       dialog.addEventListener(kind, (/** @type {Event} */ event) => event.stopPropagation());
     }
@@ -83,6 +85,20 @@ export function askWhatToDo(all, origin = {}) {
     dialog.showModal();
     dialog.querySelector("button.main")?.focus();
   });
+}
+
+/**
+ * Escape closes, Tab goes round; the browser alone would leave the page.
+ * @param {any} dialog
+ * @param {KeyboardEvent} event
+ */
+function keepInside(dialog, event) {
+  const all = [...dialog.querySelectorAll("button, select")];
+  const at = all.indexOf(/** @type {any} */ (document.activeElement));
+  if (event.key === "Escape") dialog.close();
+  else if (event.key === "Tab") all[(at + (event.shiftKey ? -1 : 1) + all.length) % all.length].focus();
+  else return;
+  event.preventDefault();
 }
 
 /** @param {Element} element @param {PointerEvent} event */

@@ -146,13 +146,16 @@ export function buildNodes(planned, canvas, LiteGraph, place) {
   const { graph } = canvas;
   graph.beforeChange();
   try {
-    const made = planned.map(({ type, widgets }) => {
+    const made = planned.map(({ type }) => {
       const node = LiteGraph.createNode(type);
       if (!node) throw new Error(`The node ${type} is not known here; restart ComfyUI.`);
-      graph.add(node);
-      for (const [name, value] of Object.entries(widgets)) setWidget(node, name, value);
       return node;
     });
+    layOut(planned, made, place); // Nodes 2.0 puts them where they are when they are added
+    for (const [at, node] of made.entries()) {
+      graph.add(node);
+      for (const [name, value] of Object.entries(planned[at].widgets)) setWidget(node, name, value);
+    }
     for (const [at, { inputs }] of planned.entries()) {
       for (const [name, [from, slot]] of Object.entries(inputs)) {
         made[from].connect(slot, made[at], made[at].findInputSlot(name));

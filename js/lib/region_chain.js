@@ -4,6 +4,7 @@
  * They are followed through reroutes and bypassed nodes, from a Panorama up or from a Canvas down.
  */
 import { inputOf, kindOf, originOf, widgetOf } from "./nodes.js";
+import { word } from "./words.js";
 
 export const REGIONS = "DSOUP_REGIONS";
 export const CANVAS = "DSoupCanvas";
@@ -49,19 +50,20 @@ export function chainTo(end) {
   while (node && !seen.has(node)) {
     seen.add(node);
     if (node !== end && node.mode === MUTED) {
-      return { canvas: null, nodes, trouble: `${titleOf(node)} is muted, so nothing comes through it.` };
+      return { canvas: null, nodes, trouble: word("{0} is muted, so nothing comes through it.", titleOf(node)) };
     }
     if (!passes(node) || node === end) {
       if (kindOf(node) === CANVAS) return { canvas: node, nodes, trouble: "" };
       if (KINDS.includes(kindOf(node))) nodes.unshift(node);
       else if (kindOf(node) !== PANORAMA || node !== end) {
-        return { canvas: null, nodes, trouble: `What comes from ${titleOf(node)} is known when the graph runs.` };
+        const trouble = word("What comes from {0} is known when the graph runs.", titleOf(node));
+        return { canvas: null, nodes, trouble };
       }
     }
     const input = entry(node);
     const origin = originOf(node, input)?.origin ?? null;
     if (!origin && input?.link != null) {
-      return { canvas: null, nodes, trouble: "The Canvas lies outside of this subgraph; open it there." };
+      return { canvas: null, nodes, trouble: word("The Canvas lies outside of this subgraph; open it there.") };
     }
     node = origin;
   }

@@ -4,12 +4,13 @@ import { kindOf, widgetOf } from "./nodes.js";
 import { CANVAS, chainTo, endsOf, panoramasOf, titleOf } from "./region_chain.js";
 import * as edits from "./region_edits.js";
 import { GRID, SMALLEST } from "./region_geometry.js";
-import { LEGENDS } from "./region_heat.js";
+import { legends } from "./region_heat.js";
 import { EDITOR_CSS } from "./region_look.js";
 import { RegionPanel, offer } from "./region_panel.js";
 import { readScene } from "./region_scene.js";
 import { fitted } from "./region_snap.js";
 import { RegionView } from "./region_view.js";
+import { word } from "./words.js";
 
 export { EDITOR_CSS };
 
@@ -42,9 +43,26 @@ const AGAIN = 3000; // milliseconds in which an undo makes a node anew
 const HELD = 600; // milliseconds after a key within which others belong to the same step
 
 export class RegionEditor {
+  // What #build makes.
+  /** @type {RegionView} */ view;
+  /** @type {RegionPanel} */ panel;
+  /** @type {HTMLElement} */ element;
+  /** @type {HTMLElement} */ body;
+  /** @type {HTMLElement} */ area;
+  /** @type {HTMLElement} */ tools;
+  /** @type {HTMLSelectElement} */ chains;
+  /** @type {HTMLSelectElement} */ heats;
+  /** @type {HTMLButtonElement} */ drawButton;
+  /** @type {HTMLButtonElement} */ largeButton;
+  /** @type {HTMLButtonElement} */ foldButton;
+  /** @type {HTMLElement} */ count;
+  /** @type {HTMLElement} */ say;
+  /** @type {HTMLElement} */ saying;
+  /** @type {HTMLButtonElement} */ fit;
+
   /** @param {any} node a Canvas or a Panorama @param {Host} host */
   constructor(node, host) {
-      this.node = node;
+    this.node = node;
     this.host = host;
     /** @type {Scene | null} */
     this.scene = null;
@@ -106,7 +124,7 @@ export class RegionEditor {
   /** @returns {import("./region_heat.js").Heat} */
   get heat() {
     const heat = this.node.properties?.heat;
-    return heat in LEGENDS ? heat : "none";
+    return heat in legends() ? heat : "none";
   }
 
   /** @param {Entry | null} entry */
@@ -143,13 +161,13 @@ export class RegionEditor {
         String((scene?.chain.nodes.at(-1) ?? this.node).id));
     }
     this.heats.value = this.heat;
-    this.heats.title = LEGENDS[this.heat][1];
+    this.heats.title = legends()[this.heat][1];
     this.drawButton.disabled = !scene?.canvas;
     this.foldButton.hidden = kindOf(this.node) === CANVAS || Boolean(this.dialog);
     this.foldButton.replaceChildren(...button(this.folded ? ICONS.unfold : ICONS.fold, "", () => {}).children);
     this.foldButton.setAttribute("aria-expanded", String(!this.folded));
     const count = scene?.entries.length ?? 0;
-    this.count.textContent = this.folded ? `${count} region${count === 1 ? "" : "s"}` : "";
+    this.count.textContent = !this.folded ? "" : count === 1 ? word("1 region") : word("{0} regions", count);
     for (const part of [this.area, this.heats, this.drawButton, this.largeButton]) part.hidden = this.folded;
     this.panel.element.hidden ||= this.folded;
   }
@@ -158,11 +176,12 @@ export class RegionEditor {
   #tell() {
     const { scene } = this;
     const { culprit } = scene ?? {};
-    const absent = scene && !scene.chain.canvas && !scene.trouble ? "Connect a Canvas with regions to see them here." : "";
+    const absent = scene && !scene.chain.canvas && !scene.trouble
+      ? word("Connect a Canvas with regions to see them here.") : "";
     const wrong = scene?.trouble ?? "";
     const entry = this.entry;
     const others = entry ? this.#overlaps(entry) : "";
-    const text = wrong || absent || scene?.notes.join(" ") || (this.heat === "none" ? others : LEGENDS[this.heat][1]);
+    const text = wrong || absent || scene?.notes.join(" ") || (this.heat === "none" ? others : legends()[this.heat][1]);
     if (this.saying.textContent !== text) this.saying.textContent = this.saying.title = text;
     this.say.classList.toggle("wrong", Boolean(wrong));
     this.fit.hidden = !culprit || culprit.box !== null || !scene?.canvas || culprit.cell >= 0;
@@ -174,7 +193,7 @@ export class RegionEditor {
     if (!canvas || !entry.box) return "";
     const names = entries.filter((other) => other !== entry && other.box && share(canvas, entry, other) > 0)
       .map((other) => `${other.name} ${Math.max(1, Math.round(100 * share(canvas, entry, other)))}%`);
-    return names.length ? `${entry.name} is overlapped by ${names.join(", ")}.` : "";
+    return names.length ? word("{0} is overlapped by {1}.", entry.name, names.join(", ")) : "";
   }
 
   // -- size --------------------------------------------------------------------------------------
@@ -356,29 +375,32 @@ export class RegionEditor {
     this.body = make("div", { className: "dsoup-body" }, this.tools, this.area, this.panel.element, this.say);
     this.element = make("div", { className: "dsoup-regions dsoup" }, this.body);
     this.element.setAttribute("role", "group");
-    this.element.setAttribute("aria-label", "Regions of the panorama");
+    this.element.setAttribute("aria-label", word("Regions of the panorama"));
+    this.element.dataset.large = word("Shown large"); // where it lies meanwhile
     this.body.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
     this.body.addEventListener("paste", (/** @type {Event} */ event) => event.stopPropagation());
     this.body.addEventListener("focusout", () => { if (this.timer && this.steps) this.#end(); });
   }
 
   #buildTools() {
-    this.chains = make("select", { title: "Which of the chains that begin here" });
-    this.chains.setAttribute("aria-label", "Chain");
+    this.chains = make("select", { title: word("Which of the chains that begin here") });
+    this.chains.setAttribute("aria-label", word("Chain"));
     this.chains.addEventListener("change", () => this.#property("chain", this.chains.value));
-    this.heats = make("select", {}, ...Object.entries(LEGENDS).map(([value, [label]]) =>
+    this.heats = make("select", {}, ...Object.entries(legends()).map(([value, [label]]) =>
       make("option", { value }, label)));
-    this.heats.setAttribute("aria-label", "What the picture shows");
+    this.heats.setAttribute("aria-label", word("What the picture shows"));
     this.heats.addEventListener("change", () => this.#property("heat", this.heats.value));
-    this.drawButton = button(ICONS.draw, "Draw a region (N), over others too", () => this.#drawing(!this.view.drawing));
-    this.largeButton = button(ICONS.large, "Large (Esc to close)", () => this.#large());
-    this.foldButton = button(ICONS.fold, "Fold the regions away", () => this.#property("folded", !this.folded));
+    this.drawButton = button(ICONS.draw, word("Draw a region (N), over others too"),
+      () => this.#drawing(!this.view.drawing));
+    this.largeButton = button(ICONS.large, word("Large (Esc to close)"), () => this.#large());
+    this.foldButton = button(ICONS.fold, word("Fold the regions away"), () => this.#property("folded", !this.folded));
     this.count = make("span", { className: "dsoup-count" });
     this.tools = make("div", { className: "dsoup-tools" }, this.drawButton, this.chains, this.heats, this.count,
       this.largeButton, this.foldButton);
     this.saying = make("span");
     this.saying.setAttribute("role", "status");
-    this.fit = make("button", { type: "button", textContent: "Fit", title: "Make the region fit the canvas" });
+    this.fit = make("button", { type: "button", textContent: word("Fit"),
+      title: word("Make the region fit the canvas") });
     this.fit.addEventListener("click", () => this.#fit());
     this.say = make("div", { className: "dsoup-say dsoup-lines" }, this.fit, this.saying);
   }
@@ -447,7 +469,7 @@ export class RegionEditor {
     const sheet = make("div", { className: "dsoup-regions dsoup dsoup-large" }, this.body);
     const dialog = make("div", { className: "dsoup-over" }, sheet);
     sheet.setAttribute("role", "dialog");
-    sheet.setAttribute("aria-label", "Regions of the panorama");
+    sheet.setAttribute("aria-label", word("Regions of the panorama"));
     dialog.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Escape") this.#small();
       if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); // the graph is behind
@@ -496,7 +518,8 @@ const boxOf = ({ x, y, width, height }) => ({ x, y, width, height });
 /** @param {any} end of a chain */
 function nameOf(end) {
   const panoramas = panoramasOf(end).map((each) => `${titleOf(each)} #${each.id}`);
-  return panoramas.length ? panoramas.join(", ") : `to ${String(widgetOf(end, "name")?.value || titleOf(end))} #${end.id}`;
+  return panoramas.length ? panoramas.join(", ")
+    : word("to {0} #{1}", widgetOf(end, "name")?.value || titleOf(end), end.id);
 }
 
 /**

@@ -2,6 +2,7 @@
 import { REGION, REGIONS, consumersOf, exitOf } from "./region_chain.js";
 import { inputOf, kindOf, originOf, widgetOf } from "./nodes.js";
 import { linesOf } from "./region_scene.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./region_geometry.js").Box} Box */
 /** @typedef {import("./region_chain.js").Chain} Chain */
@@ -70,7 +71,7 @@ export function copyRegion(chain, entry, box) {
     if (clip) clip.origin.connect(clip.slot, prompt, slotOf(prompt, "clip"));
     prompt.connect(0, region, slotOf(region, "positive"));
   }
-  write(region, { ...box, name: entry.name === `region ${entry.number}` ? "" : `${entry.name} copy` });
+  write(region, { ...box, name: entry.name === word("region {0}", entry.number) ? "" : word("{0} copy", entry.name) });
   insert(tail, region);
   return region;
 }
@@ -155,8 +156,8 @@ function settle(graph, tail, region, prompt, like) {
 /** @param {any} graph @param {number[]} goal @param {number[]} by @param {number[]} size */
 function isFree(graph, [x, y], [right, down], [width, height]) {
   const [left, top] = [x + right - 10, y + down - TITLE];
-  return graph.nodes.every(({ pos, size }) => pos[0] >= left + width + 20 || pos[0] + size[0] <= left ||
-    pos[1] - TITLE >= top + height + TITLE || pos[1] + size[1] <= top);
+  return graph.nodes.every((/** @type {any} */ { pos, size }) => pos[0] >= left + width + 20 ||
+    pos[0] + size[0] <= left || pos[1] - TITLE >= top + height + TITLE || pos[1] + size[1] <= top);
 }
 
 // -- prompts and styles ----------------------------------------------------------------------------

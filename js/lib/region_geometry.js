@@ -4,6 +4,7 @@
  * Users speak of pixels; boxes are in latents of 8 pixels. On a wrapped canvas x counts modulo its width, so a box may
  * reach past the right edge and go on at the left one. Sentences about what is wrong are the engine's own.
  */
+import { word } from "./words.js";
 
 export const GRID = 8; // pixels a latent
 export const SMALLEST = 64; // pixels
@@ -74,46 +75,57 @@ export function general(value) {
 
 /** @param {Canvas} canvas */
 export function checkCanvas({ width, height, tileWidth, tileHeight, overlapX, overlapY }) {
-  for (const [name, size] of /** @type {const} */ ([["width", width], ["height", height]])) {
+  for (const [what, size] of /** @type {[string, number][]} */ ([
+    [word("The canvas's width"), width], [word("The canvas's height"), height]])) {
     if (!(size >= SMALLEST && size <= LARGEST)) {
-      throw new Trouble(`The canvas's ${name} is ${size} px; give it ${SMALLEST} to ${LARGEST} px.`);
+      throw new Trouble(word("{0} is {1} px; give it {2} to {3} px.", what, size, SMALLEST, LARGEST));
     }
-    onGrid(`The canvas's ${name}`, size);
+    onGrid(what, size);
   }
-  for (const [axis, size, overlap] of /** @type {const} */ ([
-    ["width", tileWidth, overlapX], ["height", tileHeight, overlapY]])) {
-    onGrid(`The tile's ${axis}`, size);
-    onGrid(`The overlap of tiles in ${axis}`, overlap);
-    if (size && size < SMALLEST) {
-      throw new Trouble(`The tile's ${axis} is ${size} px; give it at least ${SMALLEST} px, or 0 for regions in one ` +
-        "piece.");
-    }
-    if (overlap < 0 || (size && overlap >= size)) {
-      throw new Trouble(`Tiles of ${axis} ${size} px cannot overlap by ${overlap} px; the overlap must be 0 or more, ` +
-        "and smaller than the tile.");
-    }
+  checkTiles(tileWidth, overlapX, word("width"), word("The tile's width"), word("The overlap of tiles in width"));
+  checkTiles(tileHeight, overlapY, word("height"), word("The tile's height"), word("The overlap of tiles in height"));
+}
+
+/**
+ * @param {number} size of a tile along an axis
+ * @param {number} overlap
+ * @param {string} axis
+ * @param {string} tile what the size is called
+ * @param {string} overlapping what the overlap is called
+ */
+function checkTiles(size, overlap, axis, tile, overlapping) {
+  onGrid(tile, size);
+  onGrid(overlapping, overlap);
+  if (size && size < SMALLEST) {
+    throw new Trouble(word("{0} is {1} px; give it at least {2} px, or 0 for regions in one piece.", tile, size,
+      SMALLEST));
+  }
+  if (overlap < 0 || (size && overlap >= size)) {
+    throw new Trouble(word("Tiles of {0} {1} px cannot overlap by {2} px; the overlap must be 0 or more, and smaller " +
+      "than the tile.", axis, size, overlap));
   }
 }
 
 /** @param {Region} region */
 export function checkRegion({ name, kind, weight, start, end, hold, feather }) {
-  const who = `Region ${quoted(name)}`;
+  const who = quoted(name);
   if (!KINDS.includes(kind)) {
-    throw new Trouble(`${who} has weights of kind ${quoted(kind)}; choose one of ${KINDS.join(", ")}.`);
+    throw new Trouble(word("Region {0} has weights of kind {1}; choose one of {2}.", who, quoted(kind),
+      KINDS.join(", ")));
   }
   if (!(weight >= LIGHTEST && weight <= HEAVIEST)) {
-    throw new Trouble(`${who} has a mask weight of ${general(weight)}; give it a number from ${general(LIGHTEST)} to ` +
-      `${general(HEAVIEST)}. To leave the region out, bypass its node.`);
+    throw new Trouble(word("Region {0} has a mask weight of {1}; give it a number from {2} to {3}. To leave the " +
+      "region out, bypass its node.", who, general(weight), general(LIGHTEST), general(HEAVIEST)));
   }
   if (!(start >= 0 && start < end && end <= 1)) {
-    throw new Trouble(`${who} is to start at ${general(start)} and to end at ${general(end)}; both are shares of the ` +
-      "sampling from 0 to 1, and the start must be before the end.");
+    throw new Trouble(word("Region {0} is to start at {1} and to end at {2}; both are shares of the sampling from 0 " +
+      "to 1, and the start must be before the end.", who, general(start), general(end)));
   }
   if (!(hold >= 0 && hold <= 1)) {
-    throw new Trouble(`${who} is to hold its picture until ${general(hold)}; give a share of the sampling, from 0 to ` +
-      "1.");
+    throw new Trouble(word("Region {0} is to hold its picture until {1}; give a share of the sampling, from 0 to 1.",
+      who, general(hold)));
   }
-  if (feather < 0) throw new Trouble(`${who} has a feather of ${feather} px; give it 0 or more.`);
+  if (feather < 0) throw new Trouble(word("Region {0} has a feather of {1} px; give it 0 or more.", who, feather));
 }
 
 /**
@@ -123,21 +135,23 @@ export function checkRegion({ name, kind, weight, start, end, hold, feather }) {
  * @returns {Box}
  */
 export function place(canvas, { name, x, y, width, height }) {
-  const who = `Region ${quoted(name)}`;
+  const who = quoted(name);
   if (canvas.wrap && width > canvas.width) {
-    throw new Trouble(`${who} is ${width} px wide, wider than the canvas all around (${canvas.width} px); make it at ` +
-      `most ${canvas.width} px wide.`);
+    throw new Trouble(word("Region {0} is {1} px wide, wider than the canvas all around ({2} px); make it at most " +
+      "{3} px wide.", who, width, canvas.width, canvas.width));
   }
-  for (const [axis, start, size, whole, measure] of /** @type {const} */ ([
-    ["y", y, height, canvas.height, "high"], ["x", x, width, canvas.width, "wide"]])) {
-    if ((axis === "x" && canvas.wrap) || (start >= 0 && start + size <= whole)) continue;
-    throw new Trouble(`${who} reaches from ${axis} = ${start} to ${start + size}, but the canvas is ${whole} px ` +
-      `${measure}; move it or make it smaller${axis === "x" ? ", or let the canvas wrap." : "."}`);
+  if (!(y >= 0 && y + height <= canvas.height)) {
+    throw new Trouble(word("Region {0} reaches from y = {1} to {2}, but the canvas is {3} px high; move it or make " +
+      "it smaller.", who, y, y + height, canvas.height));
+  }
+  if (!canvas.wrap && !(x >= 0 && x + width <= canvas.width)) {
+    throw new Trouble(word("Region {0} reaches from x = {1} to {2}, but the canvas is {3} px wide; move it or make " +
+      "it smaller, or let the canvas wrap.", who, x, x + width, canvas.width));
   }
   const box = boxOf(canvas, { x, y, width, height });
   if (Math.min(box.width, box.height) * GRID < SMALLEST) {
-    throw new Trouble(`${who} is ${width} x ${height} px (${box.width * GRID} x ${box.height * GRID} on the grid of ` +
-      `${GRID} px); make it at least ${SMALLEST} px wide and high.`);
+    throw new Trouble(word("Region {0} is {1} x {2} px ({3} x {4} on the grid of {5} px); make it at least {6} px " +
+      "wide and high.", who, width, height, box.width * GRID, box.height * GRID, GRID, SMALLEST));
   }
   return box;
 }
@@ -181,7 +195,7 @@ export function cells(canvas, rows, columns, overlapX, overlapY) {
 
 /**
  * Start and size in latents of cells of one size.
- * @param {string} what
+ * @param {"columns" | "rows"} what
  * @param {number} length
  * @param {number} count
  * @param {number} overlap in pixels
@@ -189,18 +203,22 @@ export function cells(canvas, rows, columns, overlapX, overlapY) {
  * @returns {[number, number][]}
  */
 function cellsAlong(what, length, count, overlap, wrap) {
-  onGrid(`The overlap of ${what}`, overlap);
+  const columns = what === "columns";
+  onGrid(columns ? word("The overlap of columns") : word("The overlap of rows"), overlap);
   if (count < 1 || overlap < 0) {
-    throw new Trouble(`A grid cannot have ${count} ${what} that overlap by ${overlap} px; give at least one, and an ` +
-      "overlap of 0 or more.");
+    throw new Trouble(word("A grid cannot have {0} {1} that overlap by {2} px; give at least one, and an overlap of " +
+      "0 or more.", count, columns ? word("columns") : word("rows"), overlap));
   }
   const shared = count > 1 ? Math.floor(overlap / GRID) : 0;
   const ring = wrap && count > 1;
   const size = Math.ceil(ring ? length / count + shared : (length + (count - 1) * shared) / count);
   const room = ring ? length : length - size;
   if (size > length || size * GRID < SMALLEST || (count > 1 && room < (ring ? count : count - 1))) {
-    throw new Trouble(`${count} ${what} that overlap by ${overlap} px do not fit into ${length * GRID} px; take fewer ` +
-      `${what} or a smaller overlap.`);
+    throw new Trouble(columns
+      ? word("{0} columns that overlap by {1} px do not fit into {2} px; take fewer columns or a smaller overlap.",
+        count, overlap, length * GRID)
+      : word("{0} rows that overlap by {1} px do not fit into {2} px; take fewer rows or a smaller overlap.",
+        count, overlap, length * GRID));
   }
   const starts = Array.from({ length: count }, (_, at) =>
     rounded(ring ? (at * length) / count : (at * (length - size)) / Math.max(count - 1, 1)));
@@ -247,7 +265,7 @@ function starts(length, tile, overlap, ring) {
 /** @param {string} what @param {number} pixels */
 function onGrid(what, pixels) {
   if (pixels % GRID) {
-    throw new Trouble(`${what} is ${pixels} px, which does not fit the grid of ${GRID} px a latent; make it ` +
-      `${Math.max(snapped(pixels), 0) * GRID} px.`);
+    throw new Trouble(word("{0} is {1} px, which does not fit the grid of {2} px a latent; make it {3} px.", what,
+      pixels, GRID, Math.max(snapped(pixels), 0) * GRID));
   }
 }

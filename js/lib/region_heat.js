@@ -1,6 +1,7 @@
 /** The picture beneath the regions: how much they count, in colours that the colour-blind can tell apart. */
 import { GRID } from "./region_geometry.js";
 import { sharesOf } from "./region_weights.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./region_scene.js").Scene} Scene */
 /** @typedef {"none" | "who" | "mix" | "share"} Heat */
@@ -17,13 +18,13 @@ const MOST = 32768; // places that are painted; larger canvases in coarser steps
 /** The colour of a region by its number. @param {number} number */
 export const colourOf = (number) => PALETTE[(number - 1) % PALETTE.length];
 
-/** What the picture says, for a legend. @type {Record<Heat, [string, string]>} */
-export const LEGENDS = {
-  none: ["Outlines", "Regions as rectangles; where they overlap, their colours lie on each other"],
-  who: ["Who counts", "Each region's colour by how much it counts, as in the plan"],
-  mix: ["Where they mix", "Dark: one region alone. Bright: several count alike"],
-  share: ["Share of selected", "How much the selected region counts: dark blue 0%, yellow 100%"],
-};
+/** What the picture can show: a name of it, and what it says. @returns {Record<Heat, [string, string]>} */
+export const legends = () => ({
+  none: [word("Outlines"), word("Regions as rectangles; where they overlap, their colours lie on each other")],
+  who: [word("Who counts"), word("Each region's colour by how much it counts, as in the plan")],
+  mix: [word("Where they mix"), word("Dark: one region alone. Bright: several count alike")],
+  share: [word("Share of selected"), word("How much the selected region counts: dark blue 0%, yellow 100%")],
+});
 
 /**
  * @param {HTMLCanvasElement} paper

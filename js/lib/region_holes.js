@@ -1,6 +1,7 @@
 /** What belongs to no region of a panorama, and the engine's sentence about it. */
 import { GRID, pieces, quoted } from "./region_geometry.js";
 import { held, momentsOf, prompts } from "./region_weights.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./region_geometry.js").Box} Box */
 /** @typedef {import("./region_geometry.js").Canvas} Canvas */
@@ -78,18 +79,23 @@ function sentence(canvas, regions, hole, moment, until) {
   const width = Math.max(...hole.map((each) => each.x + each.width)) - left;
   const height = Math.max(...hole.map((each) => each.y + each.height)) - top;
   const missing = hole.reduce((sum, each) => sum + each.width * each.height, 0) / (columns * rows);
-  const share = missing >= 0.001 ? `${(missing * 100).toFixed(1)}%` : "Less than 0.1%";
-  const when = moment === 0 && until === 1 ? "" : ` from ${percent(moment)} to ${percent(until)} of the sampling`;
+  const place = [missing >= 0.001 ? `${(missing * 100).toFixed(1)}%` : word("Less than 0.1%"),
+    width * GRID, height * GRID, left * GRID, top * GRID];
+  const where = moment === 0 && until === 1
+    ? word("{0} of the canvas belongs to no region: the hole lies within {1} x {2} px at x = {3}, y = {4}", ...place)
+    : word("{0} of the canvas belongs to no region from {5} to {6} of the sampling: the hole lies within {1} x {2} " +
+      "px at x = {3}, y = {4}", ...place, percent(moment), percent(until));
   const asleep = regions.find((region) => region.prompted &&
     pieces(region.box, columns).some((piece) => hole.some((each) => meet(piece, each))));
-  const gap = ({ box }) => Math.max(left - box.x - box.width, box.x - left - width, 0) +
+  if (asleep) {
+    return word("{0}, where Region {1} counts only from {2} to {3}. Let it count all the time, or put a region as " +
+      "large as the canvas behind all others.", where, quoted(asleep.name), percent(asleep.start), percent(asleep.end));
+  }
+  const gap = (/** @type {Placed} */ { box }) => Math.max(left - box.x - box.width, box.x - left - width, 0) +
     Math.max(top - box.y - box.height, box.y - top - height, 0);
   const near = regions.reduce((best, each) => (gap(each) < gap(best) ? each : best));
-  const advice = asleep ? `where Region ${quoted(asleep.name)} counts only from ${percent(asleep.start)} to ` +
-    `${percent(asleep.end)}. Let it count all the time` :
-    `beside Region ${quoted(near.name)}. Make that region larger`;
-  return `${share} of the canvas belongs to no region${when}: the hole lies within ${width * GRID} x ${height * GRID} ` +
-    `px at x = ${left * GRID}, y = ${top * GRID}, ${advice}, or put a region as large as the canvas behind all others.`;
+  return word("{0}, beside Region {1}. Make that region larger, or put a region as large as the canvas behind all " +
+    "others.", where, quoted(near.name));
 }
 
 /** @param {number} share */

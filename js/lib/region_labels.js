@@ -1,6 +1,7 @@
 /** Where the names of regions stand, so that they do not hide each other. */
 import { modulo, pieces } from "./region_geometry.js";
 import { percent } from "./region_holes.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./region_geometry.js").Box} Box */
 /** @typedef {import("./region_scene.js").Entry} Entry */
@@ -9,8 +10,11 @@ import { percent } from "./region_holes.js";
 const [HIGH, SIGN, AROUND] = [15, 6, 12]; // a line; about a letter; the space around a text
 
 /** @param {Entry} entry */
-const textOf = ({ number, name, start, end, hold, trouble }) => `${trouble ? "⚠ " : ""}${number} ${name}${
-  start === 0 && end === 1 ? "" : ` ${percent(start)}–${percent(end)}`}${hold ? ` (picture until ${percent(hold)})` : ""}`;
+function textOf({ number, name, start, end, hold, trouble }) {
+  const text = `${trouble ? "⚠ " : ""}${number} ${name}${
+    start === 0 && end === 1 ? "" : ` ${percent(start)}–${percent(end)}`}`;
+  return hold ? word("{0} (picture until {1})", text, percent(hold)) : text;
+}
 
 /**
  * A place for each region's name: small regions first, in a corner or along an edge of their own that is free.

@@ -78,7 +78,7 @@ export const EDITOR_CSS = `
   border: 1px solid var(--border-color, #555); border-radius: 8px; font-size: 13px; overflow: hidden;
   background: var(--comfy-menu-bg, #353535); }
 .dsoup-large > .dsoup-body { position: static; }
-.dsoup-regions:not(:has(.dsoup-body))::after { content: "Shown large"; position: absolute; inset: 0; display: grid;
+.dsoup-regions:not(:has(.dsoup-body))::after { content: attr(data-large); position: absolute; inset: 0; display: grid;
   place-items: center; opacity: 0.6; }
 .dsoup-over { position: fixed; inset: 0; z-index: 10000; display: grid; place-items: center;
   background: rgb(0 0 0 / 0.55); }

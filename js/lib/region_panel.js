@@ -2,6 +2,7 @@
 import { button, make } from "./elements.js";
 import { KINDS, SMALLEST } from "./region_geometry.js";
 import { colourOf } from "./region_heat.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./region_scene.js").Entry} Entry */
 /** @typedef {{value: string, label: string}} Choice */
@@ -32,9 +33,7 @@ const ICONS = {
   copy: "M5.5 5.5 V2.5 H13.5 V10.5 H10.5 M2.5 5.5 H10.5 V13.5 H2.5 Z",
   remove: "M3 4.5 H13 M6.5 4.5 V2.5 H9.5 V4.5 M4.5 4.5 L5 13.5 H11 L11.5 4.5 M7 7 V11 M9 7 V11",
 };
-const GRID_FIELDS = [["rows", "rows", "Cells one below the other", 1], ["columns", "columns", "Cells side by side", 1],
-  ["grid_overlap_x", "overlap x", "By how many pixels cells side by side overlap", 8],
-  ["grid_overlap_y", "overlap y", "By how many pixels cells one below the other overlap", 8]];
+const GRID_FIELDS = ["rows", "columns", "grid_overlap_x", "grid_overlap_y"];
 
 export const PANEL_CSS = `
 .dsoup-panel { display: flex; flex-direction: column; gap: 3px; flex: none; }
@@ -59,6 +58,21 @@ export const PANEL_CSS = `
 `;
 
 export class RegionPanel {
+  // What #build makes.
+  /** @type {HTMLElement} */ element;
+  /** @type {HTMLElement} */ swatch;
+  /** @type {HTMLSelectElement} */ regions;
+  /** @type {HTMLInputElement} */ name;
+  /** @type {HTMLButtonElement} */ go;
+  /** @type {HTMLButtonElement} */ copy;
+  /** @type {HTMLButtonElement} */ remove;
+  /** @type {HTMLSelectElement} */ kind;
+  /** @type {HTMLElement} */ grid;
+  /** @type {HTMLTextAreaElement} */ text;
+  /** @type {HTMLElement} */ choices;
+  /** @type {HTMLSelectElement} */ prompts;
+  /** @type {HTMLSelectElement} */ styles;
+
   /** @param {Told} told */
   constructor(told) {
     this.told = told;
@@ -80,7 +94,7 @@ export class RegionPanel {
     this.swatch.style.setProperty("--colour", colourOf(entry.number));
     const own = String(entry.node.widgets.find((/** @type {any} */ { name }) => name === "name")?.value ?? "");
     put(this.name, cell ? entry.name : own, entry.locked.has("name"));
-    this.name.placeholder = `region ${entry.number}`;
+    this.name.placeholder = word("region {0}", entry.number);
     for (const name of /** @type {const} */ (["x", "y", "width", "height"])) {
       put(this.fields[name], String(entry[name]), entry.locked.has(name));
     }
@@ -90,9 +104,9 @@ export class RegionPanel {
     put(this.fields.feather, String(entry.feather), entry.locked.has("feather"));
     /** @type {HTMLElement} */ (this.fields.feather.parentElement).hidden = entry.kind !== "feathered box";
     this.grid.hidden = !cell;
-    for (const [name] of cell ? GRID_FIELDS : []) {
+    for (const name of cell ? GRID_FIELDS : []) {
       const widget = entry.node.widgets.find((/** @type {any} */ each) => each.name === name);
-      put(this.fields[name], String(widget?.value ?? ""), entry.locked.has(String(name)));
+      put(this.fields[name], String(widget?.value ?? ""), entry.locked.has(name));
     }
     this.copy.disabled = this.remove.disabled = cell;
     if (words) this.#showWords(words, cell);
@@ -101,10 +115,11 @@ export class RegionPanel {
   /** @param {Words} words @param {boolean} cell */
   #showWords(words, cell) {
     put(this.text, words.text, !words.typed);
-    this.text.placeholder = words.typed ? "Prompt of this region" : "The prompt of this region is not a text here";
-    const none = { value: "", label: "No prompt" };
+    this.text.placeholder = words.typed ? word("Prompt of this region")
+      : word("The prompt of this region is not a text here");
+    const none = { value: "", label: word("No prompt") };
     offer(this.prompts, [none, ...words.prompts], words.prompt);
-    offer(this.styles, [{ value: "", label: "No style" }, ...words.styles], words.style);
+    offer(this.styles, [{ value: "", label: word("No style") }, ...words.styles], words.style);
     this.prompts.hidden = cell;
     this.styles.hidden = !words.styles.length && !words.style;
     this.choices.hidden = this.prompts.hidden && this.styles.hidden;
@@ -115,14 +130,14 @@ export class RegionPanel {
   #build() {
     const { told } = this;
     this.swatch = make("span", { className: "dsoup-swatch" });
-    this.regions = this.#select("Selected region", (value) => told.select(value));
-    this.name = make("input", { type: "text", className: "dsoup-name", title: "Name of the region" });
-    this.name.setAttribute("aria-label", "Name");
+    this.regions = this.#select(word("Selected region"), (value) => told.select(value));
+    this.name = make("input", { type: "text", className: "dsoup-name", title: word("Name of the region") });
+    this.name.setAttribute("aria-label", word("Name"));
     this.name.addEventListener("change", () => told.set("name", this.name.value));
-    this.go = button(ICONS.go, "Show its node", told.go);
-    this.copy = button(ICONS.copy, "Duplicate (Ctrl+D)", told.copy);
-    this.remove = button(ICONS.remove, "Delete (Del)", told.remove);
-    this.kind = this.#select("Weights: from its middle to its edges", (value) => told.set("weights", value));
+    this.go = button(ICONS.go, word("Show its node"), told.go);
+    this.copy = button(ICONS.copy, word("Duplicate (Ctrl+D)"), told.copy);
+    this.remove = button(ICONS.remove, word("Delete (Del)"), told.remove);
+    this.kind = this.#select(word("Weights: from its middle to its edges"), (value) => told.set("weights", value));
     this.kind.append(...KINDS.map((kind) => make("option", { value: kind }, kind)));
     const place = (/** @type {"x" | "y" | "width" | "height"} */ name, /** @type {string} */ label,
       /** @type {string} */ title) => this.#number(name, label, title, 8, (value) => told.place(name, value),
@@ -130,25 +145,28 @@ export class RegionPanel {
     const set = (/** @type {string} */ name, /** @type {string} */ label, /** @type {string} */ title,
       /** @type {number} */ step, /** @type {number} */ least) =>
       this.#number(name, label, title, step, (value) => told.set(name, Math.max(value, least)), least);
-    this.grid = row(...GRID_FIELDS.map(([name, label, title, step]) =>
-      set(String(name), String(label), String(title), Number(step), step === 1 ? 1 : 0)));
+    this.grid = row(set("rows", word("rows"), word("Cells one below the other"), 1, 1),
+      set("columns", word("columns"), word("Cells side by side"), 1, 1),
+      set("grid_overlap_x", word("overlap x"), word("By how many pixels cells side by side overlap"), 8, 0),
+      set("grid_overlap_y", word("overlap y"), word("By how many pixels cells one below the other overlap"), 8, 0));
     this.text = make("textarea", { rows: 2, spellcheck: false });
-    this.text.setAttribute("aria-label", "Prompt of this region");
+    this.text.setAttribute("aria-label", word("Prompt of this region"));
     this.text.addEventListener("input", () => told.prompt(this.text.value));
     this.text.addEventListener("change", told.typed);
     this.text.dataset.captureWheel = "true"; // it scrolls, and the canvas does not zoom
     this.text.addEventListener("wheel", (/** @type {Event} */ event) => {
       if (this.text.scrollHeight > this.text.clientHeight) event.stopPropagation();
     }, { passive: true });
-    this.prompts = this.#select("Where its prompt comes from", (value) => told.connect("positive", value));
-    this.styles = this.#select("Its style", (value) => told.connect("style", value));
+    this.prompts = this.#select(word("Where its prompt comes from"), (value) => told.connect("positive", value));
+    this.styles = this.#select(word("Its style"), (value) => told.connect("style", value));
     this.choices = row(this.prompts, this.styles);
     this.element = make("div", { className: "dsoup-panel" },
       row(this.swatch, this.regions, this.name, this.go, this.copy, this.remove),
-      row(place("x", "x", "Left edge in pixels"), place("y", "y", "Upper edge in pixels"),
-        place("width", "w", "Width in pixels"), place("height", "h", "Height in pixels")),
-      row(this.kind, set("mask_weight", "mask weight", "How much it counts where others overlap it", 0.05, 0.001),
-        set("feather", "feather", "Width of the ramps in pixels", 8, 0)),
+      row(place("x", "x", word("Left edge in pixels")), place("y", "y", word("Upper edge in pixels")),
+        place("width", word("w"), word("Width in pixels")), place("height", word("h"), word("Height in pixels"))),
+      row(this.kind,
+        set("mask_weight", word("mask weight"), word("How much it counts where others overlap it"), 0.05, 0.001),
+        set("feather", word("feather"), word("Width of the ramps in pixels"), 8, 0)),
       this.grid, this.text, this.choices);
     this.element.hidden = this.grid.hidden = this.choices.hidden = true; // until something is shown
   }
@@ -201,7 +219,7 @@ function put(input, value, locked) {
 /** @param {HTMLSelectElement} select @param {Choice[]} choices @param {string} value */
 export function offer(select, choices, value) {
   const known = choices.some((choice) => choice.value === value) ? choices
-    : [...choices, { value, label: "Another output" }];
+    : [...choices, { value, label: word("Another output") }];
   const same = select.options.length === known.length && known.every((choice, at) =>
     select.options[at].value === choice.value && select.options[at].text === choice.label);
   if (!same) select.replaceChildren(...known.map(({ value: each, label }) => make("option", { value: each }, label)));

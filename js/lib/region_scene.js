@@ -2,7 +2,8 @@
 import { GRIDS, REGION, panoramasOf, sayingOf, titleOf } from "./region_chain.js";
 import { Trouble, cells, checkCanvas, checkRegion, place, quoted } from "./region_geometry.js";
 import { uncovered } from "./region_holes.js";
-import { inputOf, kindOf, originOf } from "./nodes.js";
+import { inputOf, kindOf, originOf, widgetOf } from "./nodes.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./region_geometry.js").Box} Box */
 /** @typedef {import("./region_geometry.js").Canvas} Canvas */
@@ -38,7 +39,7 @@ export function readScene(chain) {
   for (const node of chain.nodes) {
     if (kindOf(node) === REGION) readRegion(node, scene);
     else if (kindOf(node) === GRIDS) readGrid(node, scene);
-    else scene.notes.push(`${titleOf(node)}: its regions are known when the graph runs.`);
+    else scene.notes.push(word("{0}: its regions are known when the graph runs.", titleOf(node)));
   }
   judge(scene);
   return scene;
@@ -48,7 +49,8 @@ export function readScene(chain) {
 function readCanvas(node, scene) {
   const { values, unknown } = read(node, SIZES);
   if (unknown) {
-    scene.trouble ||= `The canvas's ${unknown} comes through a link and is known when the graph runs.`;
+    scene.trouble ||= word("The canvas's {0} comes through a link and is known when the graph runs.",
+      labelOf(node, unknown));
     return null;
   }
   const canvas = {
@@ -62,9 +64,10 @@ function readCanvas(node, scene) {
 /** @param {any} node @param {Scene} scene */
 function readRegion(node, scene) {
   const { values, unknown, locked } = read(node, ["name", ...RECTANGLE, ...COUNTING, "hold"]);
-  const name = String(values.name ?? "").trim() || `region ${scene.entries.length + 1}`;
+  const name = String(values.name ?? "").trim() || word("region {0}", scene.entries.length + 1);
   if (unknown) {
-    scene.notes.push(`${quoted(name)}: its ${unknown} comes through a link and is known when the graph runs.`);
+    scene.notes.push(word("{0}: its {1} comes through a link and is known when the graph runs.", quoted(name),
+      labelOf(node, unknown)));
     return;
   }
   const [prompted, pictured] = ["positive", "picture"].map((input) => inputOf(node, input)?.link != null);
@@ -72,18 +75,19 @@ function readRegion(node, scene) {
   const entry = entered(scene, node, -1, {
     name, x, y, width, height, ...counting(values), hold: pictured ? Number(values.hold ?? 0) : 0, prompted,
   }, locked);
-  const who = `Region ${quoted(name)}`;
   attempt(scene, entry, () => {
     checkRegion(entry);
     if (!prompted && !pictured) {
-      throw new Trouble(`${who} has neither a prompt nor a picture; connect positive, or picture and vae.`);
+      throw new Trouble(word("Region {0} has neither a prompt nor a picture; connect positive, or picture and vae.",
+        quoted(name)));
     }
     if (pictured && inputOf(node, "vae")?.link == null) {
-      throw new Trouble(`${who} has a picture but no VAE to encode it; connect vae.`);
+      throw new Trouble(word("Region {0} has a picture but no VAE to encode it; connect vae.", quoted(name)));
     }
   });
   attempt(scene, entry, () => { entry.box = place(/** @type {Canvas} */ (scene.canvas), entry); });
-  if (inputOf(node, "mask")?.link != null) scene.notes.push(`${quoted(name)}: its mask counts when the graph runs.`);
+  if (inputOf(node, "mask")?.link == null) return;
+  scene.notes.push(word("{0}: its mask counts when the graph runs.", quoted(name)));
 }
 
 /** @param {any} node @param {Scene} scene */
@@ -91,22 +95,24 @@ function readGrid(node, scene) {
   const { values, unknown, locked } = read(node,
     ["prompts", "rows", "columns", "grid_overlap_x", "grid_overlap_y", ...COUNTING]);
   if (unknown && unknown !== "prompts") {
-    scene.notes.push(`${titleOf(node)}: its ${unknown} comes through a link and is known when the graph runs.`);
+    scene.notes.push(word("{0}: its {1} comes through a link and is known when the graph runs.", titleOf(node),
+      labelOf(node, unknown)));
     return;
   }
   const [rows, columns, x, y] = ["rows", "columns", "grid_overlap_x", "grid_overlap_y"].map((each) =>
     Number(values[each]));
   const lines = linesOf(values.prompts, rows * columns);
   if (lines.length !== rows * columns && unknown !== "prompts") {
-    scene.trouble ||= `Region Grid has ${rows} x ${columns} = ${rows * columns} cells, but ${lines.length} lines of ` +
-      "prompts; write one line for each cell, or a single one for all.";
+    scene.trouble ||= word("Region Grid has {0} x {1} = {2} cells, but {3} lines of prompts; write one line for each " +
+      "cell, or a single one for all.", rows, columns, rows * columns, lines.length);
   }
   /** @type {Box[]} */
   let boxes = [];
   attempt(scene, null, () => { boxes = cells(/** @type {Canvas} */ (scene.canvas), rows, columns, x, y); });
   for (const [cell, box] of boxes.entries()) {
     const entry = entered(scene, node, cell, {
-      name: short(lines[cell] ?? "") || `cell ${cell + 1}`, ...box, ...counting(values), hold: 0, prompted: true,
+      name: short(lines[cell] ?? "") || word("cell {0}", cell + 1), ...box, ...counting(values), hold: 0,
+      prompted: true,
     }, new Set([...locked, ...RECTANGLE, "name"]));
     attempt(scene, entry, () => checkRegion(entry));
     attempt(scene, entry, () => { entry.box = place(/** @type {Canvas} */ (scene.canvas), entry); });
@@ -138,14 +144,14 @@ function judge(scene) {
   if (scene.trouble || !canvas) return;
   const [panorama] = panoramasOf(last);
   if (!entries.length) {
-    if (!notes.length && panorama) scene.trouble = "The canvas has no region; add at least one.";
+    if (!notes.length && panorama) scene.trouble = word("The canvas has no region; add at least one.");
     return;
   }
   const linked = (/** @type {any} */ node, /** @type {string} */ name) => inputOf(node, name)?.link != null;
   const bare = entries.find(({ node, prompted }) => prompted && !linked(node, "negative"));
   if (bare && panorama && !linked(panorama, "negative")) {
-    scene.trouble = `Region ${quoted(bare.name)} has no negative prompt; connect one to it, or one for all regions to ` +
-      "Panorama.";
+    scene.trouble = word("Region {0} has no negative prompt; connect one to it, or one for all regions to Panorama.",
+      quoted(bare.name));
     return;
   }
   const known = !notes.length && entries.every(({ box }) => box);
@@ -155,6 +161,9 @@ function judge(scene) {
 }
 
 // -- reading ---------------------------------------------------------------------------------------
+
+/** What a widget is called on its node. @param {any} node @param {string} name */
+const labelOf = (node, name) => String(widgetOf(node, name)?.label || name);
 
 /**
  * @param {any} node

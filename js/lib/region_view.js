@@ -8,6 +8,7 @@ import { GRID, modulo, pieces, tilesOf } from "./region_geometry.js";
 import { colourOf, paint } from "./region_heat.js";
 import { labelPlaces } from "./region_labels.js";
 import { drawn, fitted, moved, resized } from "./region_snap.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./region_geometry.js").Box} Box */
 /** @typedef {import("./region_scene.js").Entry} Entry */
@@ -34,6 +35,22 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const NS = "http://www.w3.org/2000/svg";
 
 export class RegionView {
+  // What #build makes.
+  /** @type {HTMLElement} */ element;
+  /** @type {HTMLElement} */ frame;
+  /** @type {HTMLCanvasElement} */ paper;
+  /** @type {HTMLElement} */ holes;
+  /** @type {HTMLElement} the regions, in order */ layer;
+  /** @type {HTMLElement} the parts of regions that go on at the left edge */ rests;
+  /** @type {HTMLElement} */ labels;
+  /** @type {HTMLElement} */ numbers;
+  /** @type {HTMLElement} */ rubber;
+  /** @type {HTMLElement} */ empty;
+  /** @type {SVGElement} */ lines;
+  /** @type {SVGPathElement} */ tiles;
+  /** @type {SVGPathElement} */ guides;
+  /** @type {Map<string, HTMLElement>} by the edges that they move */ handles;
+
   /** @param {Told} told */
   constructor(told) {
     this.told = told;
@@ -70,8 +87,9 @@ export class RegionView {
     this.frame.style.setProperty("--aspect", `${canvas.width / canvas.height}`);
     this.frame.classList.toggle("wrap", canvas.wrap);
     this.frame.classList.toggle("heated", heat !== "none");
-    this.frame.setAttribute("aria-label", `Canvas, ${canvas.width} x ${canvas.height} px${
-      canvas.wrap ? ", all around" : ""}`);
+    this.frame.setAttribute("aria-label", canvas.wrap
+      ? word("Canvas, {0} x {1} px, all around", canvas.width, canvas.height)
+      : word("Canvas, {0} x {1} px", canvas.width, canvas.height));
     paint(this.paper, scene, heat, selected);
     this.#showRegions(entries);
     this.#showHandles(this.entry);
@@ -133,8 +151,8 @@ export class RegionView {
     const where = `x ${entry.x}, y ${entry.y}, ${entry.width} x ${entry.height} px`;
     piece.title = entry.trouble || `${entry.number} ${entry.name}: ${where}`;
     if (piece.tabIndex < 0) return;
-    piece.setAttribute("aria-label", `Region ${entry.number}, ${entry.name}: ${where}${
-      entry.trouble ? `. ${entry.trouble}` : ""}`);
+    const name = word("Region {0}, {1}: {2}", entry.number, entry.name, where);
+    piece.setAttribute("aria-label", entry.trouble ? `${name}. ${entry.trouble}` : name);
     piece.setAttribute("aria-pressed", String(entry.key === this.selected));
   }
 
@@ -209,11 +227,12 @@ export class RegionView {
   #build() {
     this.paper = make("canvas", { className: "dsoup-heat" });
     this.holes = make("div", { className: "dsoup-holes" });
-    this.layer = make("div", { className: "dsoup-layer" });
+    this.rests = make("div", { className: "dsoup-rests" });
+    this.layer = make("div", { className: "dsoup-layer" }, this.rests);
     this.labels = make("div", { className: "dsoup-labels" });
     this.numbers = make("div", { className: "dsoup-numbers", hidden: true });
     this.rubber = make("div", { className: "dsoup-rubber", hidden: true });
-    this.empty = make("div", { className: "dsoup-empty", textContent: "Drag here to draw a region" });
+    this.empty = make("div", { className: "dsoup-empty", textContent: word("Drag here to draw a region") });
     this.lines = document.createElementNS(NS, "svg");
     this.lines.setAttribute("preserveAspectRatio", "none");
     this.lines.setAttribute("aria-hidden", "true");
@@ -246,9 +265,7 @@ export class RegionView {
     });
     const label = make("div", { className: "dsoup-label" });
     label.dataset.key = key;
-    this.layer.append(parts[0]);
-    this.rests ??= this.layer.appendChild(make("div", { className: "dsoup-rests" }));
-    this.layer.append(this.rests);
+    this.layer.append(parts[0], this.rests);
     this.rests.append(parts[1]);
     this.labels.append(label);
     const made = { pieces: parts, label };

@@ -69,7 +69,7 @@ class BlockPage(GraphPage):
                        "'aria-valuenow'))]))")
 
     def told(self):
-        return self.page.locator(".dsoup-say").inner_text()
+        return self.page.locator(".dsoup-blocks .dsoup-say").inner_text()
 
     def engine(self):
         """What the engine makes of the widgets that the browser would send."""

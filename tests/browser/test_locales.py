@@ -32,7 +32,7 @@ def speaking(browser, server, request):
     settings = json.loads(file.read_text())
     assert "Comfy.Locale" not in settings
     file.write_text(json.dumps({**settings, "Comfy.Locale": request.param}))
-    page = GraphPage(browser.new_page(viewport={"width": 1500, "height": 900}), server.url)
+    page = GraphPage(browser.new_page(), server.url)
     yield page, request.param
     page.page.close()
     now = json.loads(file.read_text())

@@ -477,7 +477,7 @@ def test_many_styles(page):
     page.load("style 20 = 0.5\nstyle 3 = 0.5", names=[], file="many")
     rows = page.page.locator(".dsoup-style:visible")
     scrolled = "document.querySelector('.dsoup-styles').scrollTop"
-    assert rows.count() == len(names) and page.js(f"{NODE}.size[1]") < 620
+    assert rows.count() == len(names) and page.js(f"{NODE}.size[1]") < 750  # not all rows
     box = page.page.locator(".dsoup-styles").bounding_box()
     page.slider("style 3").focus()  # the newest Nodes 2.0 scrolls only what has the focus
     page.page.mouse.move(box["x"] + 90, box["y"] + 90)

@@ -183,7 +183,7 @@ class WebUI:
         self._module("modules.sd_unet", current_unet=None)
         self._module("modules.script_callbacks", model_loaded_callback=lambda model: None, **{
             f"on_{name}": lambda callback, name=name: self.callbacks.setdefault(name, []).append(callback)
-            for name in ("ui_tabs", "app_started", "before_image_saved", "infotext_pasted")})
+            for name in ("ui_tabs", "ui_settings", "app_started", "before_image_saved", "infotext_pasted")})
         self.sd_models = self._module("modules.sd_models", CheckpointInfo=CheckpointInfo, checkpoints_list={},
                                       checkpoint_aliases={}, model_path=str(self.checkpoints),
                                       list_models=self._list_models)

@@ -53,7 +53,7 @@ def test_cook_undo_and_what_is_in_use(client, kitchen):
     ("cook", {"recipe": body(x=1)["recipe"]}, 404, "x.safetensors was not"),
     ("save", {"name": "../x", **body(a=1)}, 422, "cannot be a file's name"),
     ("save", {"name": "x"}, 422, "No soup is in use"),
-    ("save", {"name": "a", **body(a=1)}, 422, "exists already"), ("taste", body(a=1), 422, "taste"),
+    ("save", {"name": "a", **body(a=1)}, 422, "exists already"), ("taste", {"recipe": {}}, 422, "not a recipe"),
     ("recipe", {"text": "hello"}, 422, "neither a recipe"), ("recipe", {"picture": "??"}, 422, "not base64"),
     ("recipe", {"checkpoint": "../../etc/passwd"}, 422, "stay inside"), ("recipe", {}, 422, "no recipe here"),
     ("recipe", {"checkpoint": "a.safetensors"}, 422, "does not say how it was made"),

@@ -78,7 +78,7 @@ class TestLoader:
 
     def test_a_tab_that_cannot_be_built(self, load, gradio, webui, monkeypatch):
         fake = ModuleType("diffusion_soup_webui.tab")
-        fake.build = lambda kitchen: 1 / 0
+        fake.build = lambda kitchen, preset_folders: 1 / 0
         pytest.importorskip("fastapi")
         import diffusion_soup_webui  # noqa: F401
         monkeypatch.setitem(sys.modules, "diffusion_soup_webui.tab", fake)
