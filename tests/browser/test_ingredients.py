@@ -60,9 +60,9 @@ class Page(GraphPage):
     def load(self, rows=CHAIN, **settings):
         self.cook = len(rows) + 1
         self.show(chained(rows, **settings))
-        self.look()
+        self.table()
 
-    def look(self, scale=1):
+    def table(self, scale=1):
         """Bring the table into view."""
         self.settle()
         self.js("""([id, scale]) => { const node = app.graph.getNodeById(id); const { ds } = app.canvas;
@@ -233,7 +233,7 @@ def test_dragging_a_divider(page):
 
 @pytest.mark.parametrize("scale", [0.6, 2])
 def test_dragging_where_the_canvas_is_zoomed(page, scale):
-    page.look(scale)
+    page.table(scale)
     box = page.slider("ember").bounding_box()
     y = box["y"] + box["height"] / 2
     page.drag((box["x"] + box["width"] / 4, y), (box["x"] + box["width"] / 2, y))
@@ -375,7 +375,7 @@ def test_a_recipe_before_the_chain(page):
     prompt["1"]["inputs"]["ingredients"] = ["7", 1]
     page.cook = 2
     page.show(prompt)
-    page.look()
+    page.table()
     page.wait("() => document.querySelectorAll('.dsoup-ing-row.foreign').length === 2")
     assert page.names() == ["lagoon", "deep/tuned", "ember"] and page.as_the_engine() == [50, 25, 25]
     page.type(2, "60")
@@ -388,7 +388,7 @@ def test_a_recipe_instead_of_a_chain(page):
     prompt["1"]["inputs"]["recipe"] = ["7", 0]
     page.cook = 1
     page.show(prompt)
-    page.look()
+    page.table()
     page.wait("() => document.querySelectorAll('.dsoup-ing-row.foreign').length === 2")
     assert page.names() == ["lagoon", "deep/tuned"]
 
@@ -417,7 +417,7 @@ def test_load_and_save_give_the_same(page):
     assert cook["widgets_values"] == list(SETTINGS.values()), "the table saves nothing of its own"
     for _ in range(2):
         page.js("async workflow => { app.graph.clear(); await app.loadGraphData(workflow); }", workflow)
-        page.look()
+        page.table()
         assert page.prompt() == prompt
         sizes.append(page.js("id => [...app.graph.getNodeById(id).size]", page.cook))
         workflow = page.js("app.graph.serialize()")

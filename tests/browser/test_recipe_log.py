@@ -30,7 +30,7 @@ MARKUP = "<img src=x onerror=window.hacked=1>"
 class Page(GraphPage):
     """One page with a graph in it."""
 
-    def open(self):
+    def open_log(self):
         if not self.log.count():
             self.page.locator(".diffusion-soup-log-tab-button").first.click()
             self.log.wait_for()
@@ -70,7 +70,7 @@ def log(server):
 def page(rendering, log):
     rendering.errors.clear()
     rendering.show({"4": PROMPT["4"]})
-    rendering.open()
+    rendering.open_log()
     rendering.again()
     yield rendering
     if rendering.page.locator("dialog.dsoup-recipe").count():

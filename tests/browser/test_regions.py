@@ -98,7 +98,7 @@ class Page(GraphPage):
         """In the editor that the tests look at."""
         return f".dsoup-regions:not(.dsoup-large)[data-node='{self.on}'] {selector}"
 
-    def look(self, on):
+    def look_at(self, on):
         """Look at the editor of another node; what is off the screen is not on the page in newer frontends."""
         self.on = on
         self.js("on => app.canvas.centerOnNode(app.graph.getNodeById(on))", on)
@@ -531,7 +531,7 @@ def test_links_bypassed_and_muted_nodes(page):
     page.settle()
     assert list(page.shown()) == ["sky", "sea"]
     page.js("app.graph.getNodeById(3).mode = 2; app.graph.getNodeById(3).onConnectionsChange?.()")
-    page.look(PANORAMA)
+    page.look_at(PANORAMA)
     assert "muted" in page.told()
 
 
@@ -546,7 +546,7 @@ def test_of_two_chains_one_is_chosen(page):
     page.pull((1000, 100), (1800, 400))
     assert set(page.shown()) == {"sky", "other", "region 3"}
     assert page.prompt()[PANORAMA]["inputs"]["regions"] == ["4", 0]
-    page.look(PANORAMA)
+    page.look_at(PANORAMA)
     assert set(page.shown()) == {"sky", "hills", "sea"}
 
 
