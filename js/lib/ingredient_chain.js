@@ -249,6 +249,7 @@ export function changing(cook, change) {
   try {
     change();
   } finally {
+    graph.updateExecutionOrder?.(); // is saved with the nodes; done later it would be a step of its own
     graph.afterChange?.();
     graph.setDirtyCanvas?.(true, true);
   }
