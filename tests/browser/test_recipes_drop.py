@@ -296,6 +296,7 @@ def test_copying_out_of_a_subgraph(page):
     page.js("() => { app.canvas.selectItems([...app.graph.nodes]); app.graph.convertToSubgraph("
             "app.canvas.selectedItems); }")
     page.count(1)
+    page.settle()
     page.js("navigator.clipboard.writeText('')")
     page.js("() => { const node = app.graph.nodes[0].subgraph.nodes.find(each => each.type === 'DSoupCook');"
             " app.canvas.getNodeMenuOptions(node).find(item => item?.content === 'Copy recipe').callback(); }")
