@@ -61,8 +61,8 @@ def test_a_soup_from_the_cache_counts_once_and_has_both_pictures(client, empty):
     _, other, _ = cook(client, "ember", "lagoon", seed=2)
     (entry,) = log(client)["entries"]
     assert (entry["hash"], entry["count"]) == (recipe_hash, 1)
-    assert {each["filename"] for each in entry["pictures"]} == {one.pictures[0].filename, other.pictures[0].filename}
-    assert entry["pictures"][0]["filename"] == other.pictures[0].filename, "the newest first"
+    newest = [each["filename"] for each in entry["pictures"]][:2]  # other tests may have painted with this soup too
+    assert newest == [other.pictures[0].filename, one.pictures[0].filename]
 
 
 def test_each_soup_of_a_graph_has_its_own_picture(client, empty):
