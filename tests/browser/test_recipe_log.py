@@ -32,7 +32,7 @@ class Page(GraphPage):
 
     def open(self):
         if not self.log.count():
-            self.page.locator(".diffusion-soup-log-tab-button").first.click()
+            self.page.locator(".diffusion-soup-log-tab-button, button[aria-label='Cooked soups']").first.click()
             self.log.wait_for()
 
     @property
