@@ -87,8 +87,11 @@ class Page(GraphPage):
             self.page.screenshot(path=f"{folder}/{name}_{'vue' if self.vue else 'litegraph'}.png")
 
     def clipboard(self):
-        self.page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('diffusion_soup')")
-        return Recipe.from_json(self.js("navigator.clipboard.readText()"))
+        for _ in range(100):
+            if "diffusion_soup" in (text := self.js("navigator.clipboard.readText()")):
+                return Recipe.from_json(text)
+            self.page.wait_for_timeout(100)
+        pytest.fail("nothing was copied")
 
 
 @pytest.fixture
