@@ -10,7 +10,8 @@ import { word } from "./words.js";
 
 const SHORT = 4000;
 const LONG = 10_000;
-const SETTLED = 400; // milliseconds
+const LOOK = 130; // milliseconds
+const MOST_LOOKS = 20;
 
 export class RecipeDesk {
   /** @param {any} app @param {any} api */
@@ -63,9 +64,8 @@ export class RecipeDesk {
   /**
    * Change the graph in one step of undoing: ComfyUI looks by itself only after a key or the mouse, and what editors on
    * new nodes do a moment later belongs to the same step.
-   * @template T
-   * @param {() => T} change
-   * @returns {Promise<T>}
+   * @param {() => any[]} change returns the new nodes
+   * @returns {Promise<any[]>}
    */
   async #oneStep(change) {
     const tracker = this.app.extensionManager.workflow?.activeWorkflow?.changeTracker;
@@ -73,9 +73,10 @@ export class RecipeDesk {
     look();
     tracker?.beforeChange?.();
     try {
-      return change();
+      const made = change();
+      await settled(made);
+      return made;
     } finally {
-      await new Promise((resolve) => { setTimeout(resolve, SETTLED); });
       tracker?.afterChange?.();
       look();
     }
@@ -112,6 +113,17 @@ export class RecipeDesk {
     if (choice === "build") await this.build(chosen, place);
     if (choice === "copy") await this.copy(chosen.recipe);
     if (choice === "open") origin.open?.();
+  }
+}
+
+/** Until nodes stay as they are, or some time has passed. @param {any[]} nodes */
+async function settled(nodes) {
+  let [before, same] = ["", 0];
+  for (let look = 0; look < MOST_LOOKS && same < 3; look++) {
+    await new Promise((resolve) => { setTimeout(resolve, LOOK); });
+    const now = JSON.stringify(nodes.map((node) => node.serialize()));
+    same = now === before ? same + 1 : 0;
+    before = now;
   }
 }
 

@@ -12,6 +12,7 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
+TOASTS = ".p-toast, .sr-only"  # what newer frontends say aloud
 COOK = {"method": "soup", "normalise": True, "base": "none", "text_encoder": "none", "vae": "auto", "dtype": "auto"}
 PROMPT = {"1": {"class_type": "DSoupIngredient", "inputs": {"file": "ember.safetensors", "share": 1.0, "elements": ""}},
           "2": {"class_type": "DSoupCook", "inputs": {"ingredients": ["1", 0], **COOK}},
@@ -56,7 +57,7 @@ class Page(GraphPage):
                   ".offsetHeight", node)
 
     def toast(self, sentence):
-        self.page.locator(".p-toast, [data-sonner-toaster]").get_by_text(sentence).first.wait_for()
+        self.page.locator(TOASTS).get_by_text(sentence).first.wait_for(state="attached")
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_search_copy_delete(page, log):
     page.names("ember")
     assert "1 recipe of 2" in page.log.inner_text()
     page.rows.get_by_label("Copy").click()
-    page.page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('ember')")
+    page.page.locator(".p-toast, .sr-only").get_by_text("Recipe copied").first.wait_for(state="attached")
     assert Recipe.from_json(page.js("navigator.clipboard.readText()")) == recipe
     page.rows.get_by_label("Delete").click()
     page.rows.get_by_role("button", name="Delete?").click()

@@ -21,6 +21,7 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
+TOASTS = ".p-toast, .sr-only"  # what newer frontends say aloud
 EMBER, LAGOON, PLAIN = ({"kind": "checkpoint", "file": f"{name}.safetensors"} for name in ("ember", "lagoon", "plain"))
 MARKUP = "<img src=x onerror=window.hacked=1>.safetensors"
 SIMPLE = {"diffusion_soup": 1, "ingredients": [EMBER, {**LAGOON, "weight": 0.5}]}
@@ -86,8 +87,11 @@ class Page(GraphPage):
             self.page.screenshot(path=f"{folder}/{name}_{'vue' if self.vue else 'litegraph'}.png")
 
     def clipboard(self):
-        self.page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('diffusion_soup')")
-        return Recipe.from_json(self.js("navigator.clipboard.readText()"))
+        for _ in range(100):
+            if "diffusion_soup" in (text := self.js("navigator.clipboard.readText()")):
+                return Recipe.from_json(text)
+            self.page.wait_for_timeout(100)
+        pytest.fail("nothing was copied")
 
 
 @pytest.fixture
@@ -132,7 +136,7 @@ def test_the_nodes_say_the_same_recipe(page, name):
     page.press("Enter")
     recipe = Recipe.from_dict(SAID[name])
     page.count(len(recipe.ingredients) + 1 + sum(bool(each.blocks) for each in recipe.ingredients))
-    page.page.locator(".p-toast, [data-sonner-toaster]").get_by_text("Soup of").first.wait_for()
+    page.page.locator(TOASTS).get_by_text("Soup of").first.wait_for(state="attached")
     page.shot(f"recipe_built_{name.replace(' ', '_')}")
     (built,) = recipes_of_prompt(page.prompt()).values()
     assert built == recipe and built.hash == recipe.hash
