@@ -10,7 +10,7 @@
     ...["app", "ask", "blocks", "cook", "draft", "fields", "log", "picker", "recipe", "row", "settings", "stack",
       "table", "taste"].map((name) => `dsoup/${name}.js`),
     ...["block_bars", "block_editor", "block_state", "block_tables", "block_text", "block_tools", "elements",
-      "nodes"].map((name) => `../js/lib/${name}.js`),
+      "nodes", "words"].map((name) => `../js/lib/${name}.js`),
   ];
   let app = null;
 
