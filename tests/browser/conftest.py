@@ -1,10 +1,13 @@
 """One Chromium for all tests of this folder, one server for each frontend, one page for each module and rendering.
 
-Every test runs in both renderings on the frontend that ComfyUI pins. Those marked ``newest`` run on the newest frontend
-too; there, the others are slow tests. The frontends come one after the other, so that never two servers run.
+There are four combinations: the frontend that ComfyUI pins and the newest one, each with nodes as HTML or drawn on the
+canvas. Tests marked ``newest``, some of each editor, run in all four. Of the others each runs in one rendering of the
+pinned frontend, so that half of an editor's tests see the one and half the other; ``make test-slow`` runs the rest.
+The frontends come one after the other, so that never two servers run.
 """
 
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -17,8 +20,11 @@ from .pages import CHROMIUM, FRONTEND, MISSING, QUIET, SIZE, serve, stock
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items):
     for item in items:
-        shown = getattr(item, "callspec", None) and item.callspec.params.get("frontend")
-        if shown == frontends.NEWEST and not item.get_closest_marker("newest"):
+        combination = item.callspec.params if hasattr(item, "callspec") else {}
+        if item.get_closest_marker("newest") or "frontend" not in combination:
+            continue
+        usual = bool(zlib.crc32(item.originalname.encode()) % 2)
+        if combination["frontend"] == frontends.NEWEST or combination.get("rendering", usual) != usual:
             item.add_marker(pytest.mark.slow)
 
 

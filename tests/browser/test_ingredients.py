@@ -147,6 +147,7 @@ def page(rendering):
 # -- what is shown -------------------------------------------------------------------------------
 
 
+@pytest.mark.newest
 def test_rows_are_the_chain(page):
     assert page.names() == ["ember", "deep/tuned", "lagoon"]
     assert page.as_the_engine() == [25, 50, 25] and page.values() == ["25%", "50%", "25%"]
@@ -223,6 +224,7 @@ def test_dragging_a_rows_bar(page):
     assert page.as_the_engine() == [pytest.approx(70, abs=1), pytest.approx(20, abs=1), pytest.approx(10, abs=1)]
 
 
+@pytest.mark.newest
 def test_dragging_a_divider(page):
     stack = page.page.locator(".dsoup-ing-stack:visible").bounding_box()
     y = stack["y"] + stack["height"] / 2
@@ -428,6 +430,7 @@ def test_load_and_save_give_the_same(page):
     assert values[0] == 12.5
 
 
+@pytest.mark.newest
 def test_the_soup_is_what_the_table_says(page, server):
     page.type(0, "30")
     page.act(2, "Bypass")

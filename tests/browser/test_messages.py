@@ -69,6 +69,7 @@ def page(rendering):
     assert rendering.errors == [] and rendering.js("window.hacked") is None
 
 
+@pytest.mark.newest
 def test_a_failed_cook(page):
     page.load(method="task_arithmetic")
     size = page.js("app.graph.getNodeById(2).size[1]")

@@ -293,6 +293,7 @@ def test_a_region_outside_is_made_to_fit(page):
 # -- edits with the mouse --------------------------------------------------------------------------
 
 
+@pytest.mark.newest
 def test_moving(page):
     page.load(scene(*THREE))
     before = page.js("on => [...app.graph.getNodeById(on).pos]", page.on)
@@ -373,6 +374,7 @@ def test_all_around(page):
 # -- regions ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.newest
 def test_drawing_a_region(page):
     page.load(scene(("left", 0, 0, 1024, 512)))
     nodes, before = page.js("app.graph.nodes.length"), page.prompt()
@@ -553,6 +555,7 @@ def test_of_two_chains_one_is_chosen(page):
 # -- the node --------------------------------------------------------------------------------------
 
 
+@pytest.mark.newest
 def test_load_and_save_give_the_same(page):
     page.load(scene(*THREE))
     page.choose("What the picture shows", "who")

@@ -173,6 +173,7 @@ def test_switching_the_rendering(page):
 # -- the fader -----------------------------------------------------------------------------------
 
 
+@pytest.mark.newest
 def test_the_fader(page):
     page.load("", "fader")
     assert page.hollow() and "No weights yet" in page.told()
@@ -256,6 +257,7 @@ def test_a_pad_of_three(page):
     assert set(page.weights()) == {"anime", "photo"} and hundredths(page.weights()) == 100
 
 
+@pytest.mark.newest
 def test_a_pad_of_four(page):
     page.load("", "square")
     page.drag(page.at(0.5), page.at(0.75, 0.5))
@@ -587,6 +589,7 @@ def test_a_file_that_cannot_be_read_is_left_alone(page, server):
 # -- the graph -----------------------------------------------------------------------------------
 
 
+@pytest.mark.newest
 def test_the_node_gets_what_the_console_says(page, server):
     page.load("", "triangle")
     page.drag(page.at(0.5, 0.4), page.at(0.55, 0.7))
