@@ -102,7 +102,7 @@ def test_what_assistive_technology_is_told(page):
 
 
 def test_the_sliders_are_put_away_and_count(page):
-    hidden = "app.graph.getNodeById(1).widgets.filter(widget => widget.hidden).length"
+    hidden = "app.graph.getNodeById(1).widgets.filter(({ hidden, name }) => hidden && name !== 'dsoup_message').length"
     assert page.js(hidden) == 28
     height = page.js("app.graph.getNodeById(1).size[1]")
     page.set("IN05", 0.25)

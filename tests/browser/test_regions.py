@@ -201,8 +201,8 @@ class Page(GraphPage):
         self.settle()
 
     def undo_to(self, prompt, steps):
-        """Undo so many steps; in Nodes 2.0 ComfyUI adds one where it measures a node of its own anew."""
-        for _ in range(steps + (2 if self.vue else 0)):
+        """Undo so many steps; ComfyUI adds some where it measures a node anew, or where typing takes a pause."""
+        for _ in range(steps + 2):
             if self.prompt() != prompt:
                 self.undo()
         assert self.prompt() == prompt
