@@ -15,7 +15,7 @@ def test_dragging_and_panning(page):
         print(f"{seen.per_second:.0f} frames a second, {seen.layouts:.2f} layouts and {seen.busy:.1f} ms of work a "
               f"frame, {seen.ours:.1f} of {seen.script:.0f} ms of script ours")
         assert seen.share < 0.1, "our code has nothing to do while nodes move"
-        assert seen.layouts < 4, "a frame is not laid out again and again"
+        assert seen.layouts < 8, "a frame is not laid out for each of the nodes"
 
 
 @pytest.mark.parametrize("editor", EDITORS)
