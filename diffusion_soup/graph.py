@@ -107,7 +107,7 @@ def recipe_of_prompt(prompt: Mapping[str, Any], node_id: str, read: Reader | Non
     except _Unknown:
         raise RecipeError("Only the running graph knows what this Cook Soup is given; cook it once, and take its "
                           "recipe from the log of cooked recipes.") from None
-    except (TypeError, LookupError, ValueError, AttributeError, ArithmeticError, RecursionError):
+    except (TypeError, LookupError, ValueError, AttributeError, ArithmeticError, RecursionError, OSError):
         raise RecipeError("This Cook Soup, or a node before it, has an input that is missing or that no recipe can "
                           "have; connect and correct it first.") from None
     if not isinstance(result, Recipe):

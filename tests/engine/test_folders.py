@@ -156,3 +156,17 @@ def test_kinds_without_folders():
 def test_only_model_files_are_searched(pantry, sha):
     os.rename(pantry.root / NAME, pantry.root / "anime.txt")
     refused(pantry.models, ModelFile(NAME, sha256=sha))
+
+
+def test_looking_reads_no_file(pantry, sha, monkeypatch):
+    """What is known without hashing: here, moved, changed, missing."""
+    models = ModelFolders.below(pantry.root, HashCache())
+    models.hashes.sha256(pantry.root / NAME)
+    monkeypatch.setattr(hashes, "_digest", None)
+    assert models.look(ModelFile(NAME)) == ("here", NAME)
+    assert models.look(ModelFile(NAME, sha256=sha)) == ("here", NAME)
+    assert models.look(ModelFile(NAME, sha256="0" * 64)) == ("changed", NAME)
+    assert models.look(ModelFile("other.safetensors", sha256="0" * 64)) == ("here", "other.safetensors"), "not hashed yet"
+    assert models.look(ModelFile("sub/gone.safetensors", sha256=sha)) == ("moved", NAME)
+    assert models.look(ModelFile("gone.safetensors")) == ("missing", None)
+    assert models.look(ModelFile("gone.safetensors", sha256="0" * 64)) == ("missing", None)

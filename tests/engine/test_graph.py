@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diffusion_soup import Ingredient, ModelFile, Recipe, RecipeError, graph
-from diffusion_soup.graph import recipes_of_prompt
+from diffusion_soup.graph import recipe_of_prompt, recipes_of_prompt
 
 A, B = Ingredient("a.safetensors"), Ingredient("b.safetensors", weight=0.5)
 
@@ -101,6 +101,27 @@ def test_what_cannot_be_evaluated_is_left_out(broken):
     good = {"10": node("DSoupIngredient", file="a.safetensors"), "11": node("DSoupCook", ingredients=["10", 0])}
     prompt = {"3": node("DSoupCook", ingredients=["2", 0])} | broken | good
     assert recipes_of_prompt(prompt) == {"11": Recipe((A,))}
+
+
+@pytest.mark.parametrize("prompt, words", [
+    ({}, "Only the running graph"), ({"3": node("KSampler")}, "Only the running graph"),
+    ({"3": node("DSoupCook", recipe=["4", 0]), "4": node("DSoupRecipe", picture="a.png")}, "Only the running graph"),
+    ({"3": node("DSoupCook")}, "Connect either"), ({"3": node("DSoupCook", ingredients=["1", 0])}, "Only the running"),
+    ({"3": node("DSoupCook", recipe=["4", 0]), "4": node("DSoupRecipe", json="{")}, "not valid JSON"),
+    (TWO | {"3": node("DSoupCook", ingredients=["2", 0], surprise=1)}, "missing or that no recipe"),
+    ({"3": {"class_type": "DSoupCook", "inputs": [7]}}, "missing or that no recipe"),
+    (TWO | {"3": node("DSoupIngredient", file="c")}, "no Cook Soup"),
+])
+def test_why_a_recipe_cannot_be_told(prompt, words):
+    with pytest.raises(RecipeError, match=words):
+        recipe_of_prompt(prompt, "3")
+
+
+def test_a_reader_for_pictures_and_soups():
+    asked = []
+    prompt = {"3": node("DSoupCook", recipe=["4", 0]), "4": node("DSoupRecipe", json=" ", picture="a.png", soup="none")}
+    recipe = recipe_of_prompt(prompt, "3", lambda *names: asked.append(names) or Recipe((A,)))
+    assert recipe == Recipe((A,)) and asked == [("a.png", "none")]
 
 
 def test_long_and_circular_graphs_end():
