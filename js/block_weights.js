@@ -22,6 +22,7 @@ app.registerExtension({
 
   setup() {
     addStyle(EDITOR_CSS);
+    void tables.get(); // before the first node is made
     api.addEventListener("graphChanged", refreshSoon);
     api.addEventListener("reconnected", askAgain);
   },
@@ -31,8 +32,8 @@ app.registerExtension({
     const editor = new BlockEditor(node, () => app.canvas, tables);
     editors.set(node, editor);
     chain(node, "onConnectionsChange", refreshSoon);
-    chain(node, "onConfigure", () => {
-      editor.configured();
+    chain(node, "onConfigure", (saved) => {
+      editor.configured(saved);
       refreshSoon();
     });
     refreshSoon();

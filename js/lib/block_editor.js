@@ -4,7 +4,7 @@ import { BlockState } from "./block_state.js";
 import { depthOf, unet } from "./block_text.js";
 import { BlockTools, TOOLS_CSS } from "./block_tools.js";
 import { forward, make, takePlace } from "./elements.js";
-import { chain, inputOf } from "./nodes.js";
+import { Fit, MARGINS, chain, inputOf } from "./nodes.js";
 import { word } from "./words.js";
 
 /** @typedef {import("./block_tables.js").BlockTables} BlockTables */
@@ -14,7 +14,6 @@ const CURVE_HEIGHT = 26;
 const AROUND_ROWS = 48; // tools and status
 const ROW = 20;
 const ROWS_SEEN = 10; // the rest by scrolling
-const MARGINS = 20; // above and below a widget of HTML
 const SLIDER_HEIGHT = 24;
 const SLIDER = /^(BASE|TIME|FINAL|M00|(IN|OUT)\d\d)$/;
 /** What the height of a bar covers; more where the weights need it. @type {[number, number][]} */
@@ -58,11 +57,11 @@ export class BlockEditor {
     this.node = node;
     this.server = server;
     this.question = 0;
-    this.needed = 0;
     /** @type {string | null} */
     this.pointed = null;
     this.state = new BlockState(node, server, () => this.show(), (text) => this.tools.say(text));
     this.#build();
+    this.room = new Fit(node, this.element);
     this.#listen();
     forward(this.element, canvas);
     this.widget = node.addDOMWidget("editor", "dsoup_blocks", this.element, {
@@ -73,16 +72,22 @@ export class BlockEditor {
     for (const widget of node.widgets) {
       if (widget !== this.widget) chain(widget, "callback", () => this.state.read());
     }
+    node.properties ??= {};
+    node.properties.sliders ??= false;
     this.#fold(true); // at once, because older frontends look only when the node is made
+    if (server.now) this.#use(server.now);
   }
 
-  /** The node has its values: what is folded away must be so before Nodes 2.0 looks. */
-  configured() {
+  /**
+   * The node has its values: what is folded away must be so before Nodes 2.0 looks.
+   * @param {any} [saved] what the node was saved as
+   */
+  configured(saved) {
     const { properties, widgets } = this.node;
-    this.#fold(properties?.sliders !== true);
-    if (properties?.sliders !== undefined) return;
+    this.#fold(properties.sliders !== true);
+    if (saved?.properties?.sliders !== undefined) return;
     const sliders = widgets.filter((/** @type {any} */ { name }) => SLIDER.test(name));
-    this.#resize(-sliders.length * SLIDER_HEIGHT); // it was saved when there were only sliders
+    this.room.by(-sliders.length * SLIDER_HEIGHT); // it was saved when there were only sliders
   }
 
   /** Show the bars once the server has said what blocks there are; without that everything works by text. */
@@ -90,11 +95,13 @@ export class BlockEditor {
     takePlace(this.element, this.node);
     const question = ++this.question;
     const tables = await this.server.get();
-    if (question !== this.question) return;
+    if (question === this.question) this.#use(tables);
+  }
+
+  /** @param {import("./block_text.js").Tables | null} tables */
+  #use(tables) {
     if (tables !== this.state.tables) this.tools.offer(tables);
     this.state.tables = tables;
-    this.node.properties ??= {};
-    this.node.properties.sliders ??= false;
     this.widget.hidden = !tables;
     this.#fold();
     this.state.read();
@@ -182,20 +189,7 @@ export class BlockEditor {
 
   /** Let the node be as high as it needs; and give back what it no longer needs. */
   #grow() {
-    const needed = this.#height();
-    if (needed === this.needed) return;
-    const less = Math.min(needed - this.needed, 0);
-    this.needed = needed;
-    this.element.style.minHeight = `${Math.max(needed - MARGINS, 0)}px`; // Nodes 2.0 goes by this
-    this.#resize(less);
-  }
-
-  /** @param {number} less */
-  #resize(less) {
-    const [width, height] = this.node.size;
-    const wanted = Math.max(this.node.computeSize()[1], height + less);
-    if (wanted !== height) this.node.setSize([width, wanted]);
-    this.node.setDirtyCanvas?.(true, true);
+    this.room.to(this.#height());
   }
 
   /** Sliders are put away while there are bars, but those with a link. They keep their values, and still count. */
@@ -210,7 +204,7 @@ export class BlockEditor {
       else delete widget.computeSize;
     }
     const more = this.node.computeSize()[1] - before;
-    if (more) this.#resize(Math.min(more, 0));
+    if (more) this.room.by(Math.min(more, 0));
   }
 
   // -- building ----------------------------------------------------------------------------------

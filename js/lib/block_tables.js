@@ -10,6 +10,8 @@ export class BlockTables {
     this.fetchApi = fetchApi;
     /** @type {Promise<Tables | null> | null} */
     this.tables = null;
+    /** @type {Tables | null} what was answered last */
+    this.now = null;
   }
 
   /** Ask again next time: preset files may have changed. */
@@ -19,7 +21,10 @@ export class BlockTables {
 
   /** @returns {Promise<Tables | null>} null where they are not to be had */
   get() {
-    this.tables ??= this.#ask("/diffusion_soup/blocks").then((answer) => answer?.families ? answer : null);
+    this.tables ??= this.#ask("/diffusion_soup/blocks").then((answer) => {
+      this.now = answer?.families ? answer : null;
+      return this.now;
+    });
     return this.tables;
   }
 

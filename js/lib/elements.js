@@ -103,6 +103,7 @@ export function forward(element, canvas) {
  * @param {any} node
  */
 export function takePlace(element, node) {
+  if (!node.graph) return; // it is not in a graph yet
   element.dataset.node = String(node.id);
   if (element.isConnected) return;
   const others = /** @type {HTMLElement[]} */ ([...document.getElementsByClassName(element.classList[0])]);

@@ -16,7 +16,7 @@ import { DETAILS, ROW, ROW_CSS } from "./ingredient_look.js";
 import { Row, namesOf } from "./ingredient_row.js";
 import { besides, equalise, percentText, read, setPercent, shareText, transfer } from "./ingredient_shares.js";
 import { IngredientTools, TOOLS_CSS } from "./ingredient_tools.js";
-import { chain, inputOf, valueOf, widgetOf } from "./nodes.js";
+import { Fit, MARGINS, chain, inputOf, valueOf, widgetOf } from "./nodes.js";
 import { word } from "./words.js";
 
 /** @typedef {import("./ingredient_facts.js").IngredientFacts} IngredientFacts */
@@ -36,7 +36,6 @@ const SAY = 14;
 const GAP = 4;
 const EMPTY = 44;
 const ROWS_SEEN = 12; // the rest by scrolling
-const MARGINS = 20; // above and below a widget of HTML
 const WIDTH = 460; // of a node that is new
 const SAID = 6000; // milliseconds
 
@@ -75,7 +74,6 @@ export class IngredientTable {
     this.rows = [];
     this.known = new IngredientKnowledge(facts, () => this.show(), (text) => this.say(text));
     this.question = 0;
-    this.needed = 0;
     this.focused = 0;
     /** @type {any} the node whose details are shown */
     this.open = null;
@@ -97,6 +95,7 @@ export class IngredientTable {
       point: (at) => this.#point(at),
     });
     this.element = this.#build();
+    this.room = new Fit(node, this.element);
     forward(this.element, host.canvas);
     this.widget = node.addDOMWidget("ingredients table", "dsoup_ingredients", this.element, {
       serialize: false, hideOnZoom: false, getMinHeight: () => this.#height(),
@@ -107,6 +106,7 @@ export class IngredientTable {
       if (widget) chain(widget, "callback", () => void this.refresh());
     }
     if (node.size[0] < WIDTH) node.setSize([WIDTH, node.size[1]]);
+    void this.refresh();
   }
 
   // -- reading the graph -------------------------------------------------------------------------
@@ -392,15 +392,8 @@ export class IngredientTable {
   /** Let the node be as high as it needs; and give back what it no longer needs. */
   #grow() {
     const needed = this.#height();
-    this.list.style.maxHeight = `${needed - MARGINS - TOOLS - SAY - STACK - 3 * GAP}px`;
-    if (needed === this.needed) return;
-    const less = this.needed ? Math.min(needed - this.needed, 0) : 0;
-    this.needed = needed;
-    this.element.style.minHeight = `${needed - MARGINS}px`; // Nodes 2.0 goes by this
-    const [width, height] = this.node.size;
-    const wanted = Math.max(this.node.computeSize()[1], height + less);
-    if (wanted !== height) this.node.setSize([width, wanted]);
-    this.node.setDirtyCanvas?.(true, true);
+    this.list.style.maxHeight = `${this.#height() - MARGINS - TOOLS - SAY - STACK - 3 * GAP}px`;
+    this.room.to(needed);
   }
 
   // -- building ----------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 /** What widgets of our own need to know of nodes, in both renderings. */
 
 const PAUSE = 100; // milliseconds after the last change
+/** Above and below a widget of HTML. */
+export const MARGINS = 20;
 
 // -- the graph -----------------------------------------------------------------------------------
 
@@ -59,4 +61,43 @@ export function looker(app, look) {
       for (const graph of [root, ...(root?.subgraphs?.values() ?? [])]) graph?.nodes?.forEach(look);
     }, PAUSE);
   };
+}
+
+// -- size ----------------------------------------------------------------------------------------
+
+/**
+ * The height that an editor needs of its node.
+ *
+ * A new node has it at once, and a node with a saved size keeps that: otherwise ComfyUI would find a change of the graph
+ * that nobody made, and count it as a step to undo.
+ */
+export class Fit {
+  /** @param {any} node @param {HTMLElement} element of the editor */
+  constructor(node, element) {
+    this.node = node;
+    this.element = element;
+    this.needed = 0;
+    chain(node, "onConfigure", () => { this.needed = 0; });
+  }
+
+  /**
+   * Let the node be as high as it needs; and give back what the editor no longer needs.
+   * @param {number} needed by the editor, in pixels with its margins
+   */
+  to(needed) {
+    if (needed === this.needed) return;
+    const less = this.needed ? Math.min(needed - this.needed, 0) : 0;
+    this.needed = needed;
+    this.element.style.minHeight = `${Math.max(needed - MARGINS, 0)}px`; // Nodes 2.0 goes by this
+    this.by(less);
+  }
+
+  /** @param {number} less what the node can do without, as a negative number of pixels */
+  by(less) {
+    const { node } = this;
+    const [width, height] = node.size;
+    const wanted = Math.max(node.computeSize()[1], height + less);
+    if (wanted !== height) node.setSize([width, wanted]);
+    node.setDirtyCanvas?.(true, true);
+  }
 }

@@ -1,6 +1,6 @@
 /** The region canvas on Canvas and on Panorama: a picture of the regions with tools above and a panel below. */
 import { button, forward, make, takePlace } from "./elements.js";
-import { kindOf, widgetOf } from "./nodes.js";
+import { Fit, MARGINS, kindOf, widgetOf } from "./nodes.js";
 import { CANVAS, chainTo, endsOf, panoramasOf, titleOf } from "./region_chain.js";
 import * as edits from "./region_edits.js";
 import { GRID, SMALLEST } from "./region_geometry.js";
@@ -32,7 +32,6 @@ const ICONS = {
   fold: "M3 10 L8 5 L13 10",
   unfold: "M3 6 L8 11 L13 6",
 };
-const MARGINS = 20; // above and below a widget of HTML
 const SIDES = 30; // left and right of it
 const [LOWEST, HIGHEST] = [104, 420]; // of the picture
 const TOOLS = 22;
@@ -66,7 +65,6 @@ export class RegionEditor {
     this.host = host;
     /** @type {Scene | null} */
     this.scene = null;
-    this.needed = 0;
     this.steps = 0;
     this.timer = 0;
     this.words = null;
@@ -75,6 +73,7 @@ export class RegionEditor {
     /** @type {HTMLElement[]} what cannot be reached while it is open */
     this.behind = [];
     this.#build();
+    this.room = new Fit(node, this.element);
     forward(this.element, host.canvas);
     const height = () => this.#height();
     this.widget = node.addDOMWidget("regions_editor", "dsoup_regions", this.element, {
@@ -83,6 +82,7 @@ export class RegionEditor {
     });
     this.widget.serialize = false;
     if (node.size[0] < WIDTH) node.setSize([WIDTH, node.size[1]]);
+    this.refresh();
     new ResizeObserver(() => this.#resized()).observe(this.area);
   }
 
@@ -90,7 +90,6 @@ export class RegionEditor {
 
   /** Look at the nodes again. @param {boolean} [all] at the lists of prompts and styles too */
   refresh(all = false) {
-    if (!this.node.graph) return;
     takePlace(this.element, this.node);
     this.scene = readScene(this.chain);
     this.words = all || !this.words || this.words.key !== this.selected ? this.#wordsOf(this.entry) : this.words;
@@ -221,15 +220,7 @@ export class RegionEditor {
   /** Let the node be as high as it needs; and give back what it no longer needs. */
   #grow() {
     this.area.style.minHeight = this.dialog ? "0" : `${this.#pictureHeight(this.node.size[0] - SIDES)}px`;
-    const needed = this.#height();
-    if (needed === this.needed) return;
-    const less = this.needed ? Math.min(needed - this.needed, 0) : 0;
-    this.needed = needed;
-    this.element.style.minHeight = `${Math.max(needed - MARGINS, 0)}px`; // Nodes 2.0 goes by this
-    const [width, height] = this.node.size;
-    const wanted = Math.max(this.node.computeSize()[1], height + less);
-    if (wanted !== height) this.node.setSize([width, wanted]);
-    this.node.setDirtyCanvas?.(true, true);
+    this.room.to(this.#height());
   }
 
   #resized() {

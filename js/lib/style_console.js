@@ -1,6 +1,6 @@
 /** The console of Mix Styles: sliders, a fader, pads and saved mixes over its text, in both renderings of nodes. */
 import { forward, make, takePlace } from "./elements.js";
-import { chain, inputOf, originOf, widgetOf } from "./nodes.js";
+import { Fit, MARGINS, chain, inputOf, originOf, widgetOf } from "./nodes.js";
 import { CORNERS_CSS } from "./style_corners.js";
 import { FADER_CSS, FADER_HEIGHT, StyleFader } from "./style_fader.js";
 import { LIST_CSS, LIST_HEIGHT, MixList } from "./style_mix_list.js";
@@ -16,7 +16,6 @@ import { word } from "./words.js";
 /** @typedef {import("./style_tools.js").View} View */
 
 const AROUND = 44; // tools and status, with the gaps
-const MARGINS = 20; // above and below a widget of HTML
 
 export const CONSOLE_CSS = `
 .dsoup-console {
@@ -45,10 +44,10 @@ export class StyleConsole {
     this.node = node;
     this.server = server;
     this.question = 0;
-    this.needed = 0;
     this.saved = false; // whether the saved mixes are open
     this.state = new StyleState(node, () => this.show(), (text) => this.tools.say(text));
     this.#build(store);
+    this.room = new Fit(node, this.element);
     forward(this.element, canvas);
     this.widget = node.addDOMWidget("console", "dsoup_console", this.element, {
       serialize: false, hideOnZoom: false, getMinHeight: () => this.#height(), getMaxHeight: () => this.#most(),
@@ -134,15 +133,7 @@ export class StyleConsole {
 
   /** Let the node be as high as it needs; and give back what it no longer needs. */
   #grow() {
-    const needed = this.#height();
-    if (needed === this.needed) return;
-    const less = this.needed ? Math.min(needed - this.needed, 0) : 0;
-    this.needed = needed;
-    this.element.style.minHeight = `${Math.max(needed - MARGINS, 0)}px`; // Nodes 2.0 goes by this
-    const [width, height] = this.node.size;
-    const wanted = Math.max(this.node.computeSize()[1], height + less);
-    if (wanted !== height) this.node.setSize([width, wanted]);
-    this.node.setDirtyCanvas?.(true, true);
+    this.room.to(this.#height());
   }
 
   // -- building ----------------------------------------------------------------------------------
