@@ -4,9 +4,9 @@ import { app } from "../../scripts/app.js";
 import { BlockEditor, EDITOR_CSS } from "./lib/block_editor.js";
 import { BlockTables } from "./lib/block_tables.js";
 import { addStyle } from "./lib/elements.js";
-import { chain, looker } from "./lib/nodes.js";
+import { asker, chain, looker } from "./lib/nodes.js";
 
-const tables = new BlockTables((route) => api.fetchApi(route));
+const tables = new BlockTables(asker(api));
 /** @type {WeakMap<object, BlockEditor>} */
 const editors = new WeakMap();
 /** Look at all nodes again, soon: their values and links may have changed. */

@@ -5,13 +5,13 @@ import { addStyle } from "./lib/elements.js";
 import { KINDS } from "./lib/ingredient_chain.js";
 import { IngredientFacts } from "./lib/ingredient_facts.js";
 import { IngredientTable, TABLE_CSS } from "./lib/ingredient_table.js";
-import { chain, looker } from "./lib/nodes.js";
+import { asker, chain, looker } from "./lib/nodes.js";
 import { copyRecipe } from "./lib/recipe_desk.js";
 
 const graphs = () => /** @type {any} */ (globalThis).LiteGraph;
 const WATCHED = [...Object.keys(KINDS), "DSoupRecipe"];
 
-const facts = new IngredientFacts((route, options) => api.fetchApi(route, options));
+const facts = new IngredientFacts(asker(api));
 /** @type {WeakMap<object, IngredientTable>} */
 const tables = new WeakMap();
 /** Look at all nodes again, soon: a change anywhere upstream may change the rows. */

@@ -2,14 +2,14 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { addStyle } from "./lib/elements.js";
-import { chain, kindOf, looker } from "./lib/nodes.js";
+import { asker, chain, kindOf, looker } from "./lib/nodes.js";
 import { CONSOLE_CSS, StyleConsole } from "./lib/style_console.js";
 import { MixStore } from "./lib/style_mixes.js";
 import { StyleNames } from "./lib/style_names.js";
 
 const WATCHED = ["DSoupStudent", "DSoupStyleSwap"];
 
-const names = new StyleNames((route) => api.fetchApi(route));
+const names = new StyleNames(asker(api));
 const mixes = new MixStore(api);
 /** @type {WeakMap<object, StyleConsole>} */
 const consoles = new WeakMap();

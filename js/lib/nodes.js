@@ -47,6 +47,36 @@ export function chain(owner, name, also) {
   };
 }
 
+/** What editors wait for: a look at the nodes, an answer of the server. @type {Set<Promise<unknown>>} */
+const waiting = new Set();
+
+/** @template T @param {Promise<T>} promise @returns {Promise<T>} the same */
+function during(promise) {
+  waiting.add(promise);
+  const over = () => { waiting.delete(promise); };
+  promise.then(over, over);
+  return promise;
+}
+
+/**
+ * The server's answer, once all of it is here.
+ * @param {any} api ComfyUI's
+ * @returns {(route: string, options?: any) => Promise<Response>}
+ */
+export const asker = (api) => async (route, options) => {
+  const answer = api.fetchApi(route, options);
+  await during(answer.then((/** @type {Response} */ response) => response.clone().arrayBuffer()));
+  return answer;
+};
+
+/** Until editors have nothing to wait for, and have shown it. */
+export async function idle() {
+  do {
+    await Promise.allSettled(waiting);
+    for (let frames = 0; frames < 2; frames++) await new Promise(requestAnimationFrame);
+  } while (waiting.size);
+}
+
 /**
  * A function that looks at all nodes soon, once however often it is called until then.
  * @param {any} app
@@ -54,11 +84,15 @@ export function chain(owner, name, also) {
  */
 export function looker(app, look) {
   let timer = 0;
+  let looked = () => {};
   return () => {
     clearTimeout(timer);
+    looked();
+    void during(new Promise((/** @type {(value?: any) => void} */ done) => { looked = done; }));
     timer = setTimeout(() => {
       const root = app.rootGraph ?? app.graph;
       for (const graph of [root, ...(root?.subgraphs?.values() ?? [])]) graph?.nodes?.forEach(look);
+      looked();
     }, PAUSE);
   };
 }

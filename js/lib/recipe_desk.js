@@ -1,4 +1,5 @@
 /** What can be done with a recipe in the browser: ask the server about it, build its nodes, copy it. */
+import { idle } from "./nodes.js";
 import { copyText, recipeOf } from "./recipe_copy.js";
 import { askWhatToDo } from "./recipe_dialog.js";
 import { buildNodes, planNodes } from "./recipe_nodes.js";
@@ -10,8 +11,9 @@ import { word } from "./words.js";
 
 const SHORT = 4000;
 const LONG = 10_000;
-const LOOK = 130; // milliseconds
+const LOOK = 50; // milliseconds
 const MOST_LOOKS = 20;
+const LONGEST = 5000;
 
 export class RecipeDesk {
   /** @param {any} app @param {any} api */
@@ -116,11 +118,15 @@ export class RecipeDesk {
   }
 }
 
-/** Until nodes stay as they are, or some time has passed. @param {any[]} nodes */
+/** @param {number} time in milliseconds */
+const pause = (time) => new Promise((resolve) => { setTimeout(resolve, time); });
+
+/** Until editors know what they ask for and nodes stay as they are, or some time has passed. @param {any[]} nodes */
 async function settled(nodes) {
+  await Promise.race([idle(), pause(LONGEST)]);
   let [before, same] = ["", 0];
   for (let look = 0; look < MOST_LOOKS && same < 3; look++) {
-    await new Promise((resolve) => { setTimeout(resolve, LOOK); });
+    await pause(LOOK);
     const now = JSON.stringify(nodes.map((node) => node.serialize()));
     same = now === before ? same + 1 : 0;
     before = now;

@@ -69,6 +69,7 @@ export class RegionPanel {
   /** @type {HTMLSelectElement} */ kind;
   /** @type {HTMLElement} */ grid;
   /** @type {HTMLTextAreaElement} */ text;
+  written = "";
   /** @type {HTMLElement} */ choices;
   /** @type {HTMLSelectElement} */ prompts;
   /** @type {HTMLSelectElement} */ styles;
@@ -112,8 +113,22 @@ export class RegionPanel {
     if (words) this.#showWords(words, cell);
   }
 
+  /**
+   * The browser takes back what was typed last, too, when Ctrl+Z is for the graph and nothing has the focus.
+   * @param {Told} told
+   */
+  #typed(told) {
+    if (document.activeElement === this.text) {
+      this.written = this.text.value;
+      told.prompt(this.text.value);
+    } else {
+      this.text.value = this.written;
+    }
+  }
+
   /** @param {Words} words @param {boolean} cell */
   #showWords(words, cell) {
+    this.written = words.text;
     put(this.text, words.text, !words.typed);
     this.text.placeholder = words.typed ? word("Prompt of this region")
       : word("The prompt of this region is not a text here");
@@ -151,7 +166,7 @@ export class RegionPanel {
       set("grid_overlap_y", word("overlap y"), word("By how many pixels cells one below the other overlap"), 8, 0));
     this.text = make("textarea", { rows: 2, spellcheck: false });
     this.text.setAttribute("aria-label", word("Prompt of this region"));
-    this.text.addEventListener("input", () => told.prompt(this.text.value));
+    this.text.addEventListener("input", () => this.#typed(told));
     this.text.addEventListener("change", told.typed);
     this.text.dataset.captureWheel = "true"; // it scrolls, and the canvas does not zoom
     this.text.addEventListener("wheel", (/** @type {Event} */ event) => {

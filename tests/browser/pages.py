@@ -15,7 +15,7 @@ from demo.comfyui import Server, install
 
 from .. import models
 
-__all__ = ["CHROMIUM", "FRONTEND", "MISSING", "QUIET", "SIZE", "GraphPage", "serve", "stock"]
+__all__ = ["CHROMIUM", "FRONTEND", "MISSING", "QUIET", "SIZE", "TRACKER", "GraphPage", "serve", "stock"]
 
 # Any other frontend to run all tests on: the static folder of an unpacked comfyui-frontend-package.
 FRONTEND = os.environ.get("COMFYUI_FRONTEND")
@@ -53,6 +53,8 @@ LOAD = """async text => {
     const { activeWorkflow } = app.extensionManager.workflow;
     await app.loadGraphData(JSON.parse(text), true, true, activeWorkflow);
     for (const list of ['undoQueue', 'redoQueue']) activeWorkflow.changeTracker[list]?.splice(0); }"""
+
+TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 
 
 class GraphPage:
@@ -164,6 +166,31 @@ class GraphPage:
         self.js("([node, name, value]) => { const widget = app.graph.getNodeById(node).widgets.find(w => w.name === "
                 "name); widget.value = value; widget.callback?.(value); }", [node, name, value])
         self.settle()
+
+    # -- undoing ---------------------------------------------------------------------------------
+
+    def check(self):
+        """ComfyUI looks whether there is a new step, as after each click and key."""
+        self.js(f"{TRACKER}.checkState()")
+
+    @property
+    def steps(self):
+        """How often it can be undone."""
+        return self.js(f"{TRACKER}.undoQueue.length")
+
+    def undo(self, times=1):
+        self._restore("Control+z", times, -1)
+
+    def redo(self, times=1):
+        self._restore("Control+y", times, 1)
+
+    def _restore(self, keys, times, by):
+        self.js("document.activeElement.blur()")
+        for _ in range(times):
+            steps = self.steps + by
+            self.press(keys)
+            self.wait(f"steps => {TRACKER}.undoQueue.length === steps && !{TRACKER}._restoringState", steps)
+            self.settle()
 
     # -- mouse and keyboard ----------------------------------------------------------------------
 

@@ -166,7 +166,8 @@ def test_looking_reads_no_file(pantry, sha, monkeypatch):
     assert models.look(ModelFile(NAME)) == ("here", NAME)
     assert models.look(ModelFile(NAME, sha256=sha)) == ("here", NAME)
     assert models.look(ModelFile(NAME, sha256="0" * 64)) == ("changed", NAME)
-    assert models.look(ModelFile("other.safetensors", sha256="0" * 64)) == ("here", "other.safetensors"), "not hashed yet"
+    other = "other.safetensors"
+    assert models.look(ModelFile(other, sha256="0" * 64)) == ("here", other), "not hashed yet"
     assert models.look(ModelFile("sub/gone.safetensors", sha256=sha)) == ("moved", NAME)
     assert models.look(ModelFile("gone.safetensors")) == ("missing", None)
     assert models.look(ModelFile("gone.safetensors", sha256="0" * 64)) == ("missing", None)
