@@ -15,7 +15,9 @@ ALL_IN_VIEW = 0.21  # the canvas's scale at which they are; some frontends move 
 OURS = "/extensions/diffusion_soup/"  # where our code comes from
 # What to drag in each editor: the node, and where in it.
 EDITORS = {"bars of Soup Block Weights": ("9", ".dsoup-bars.u:visible"),
-           "sliders of Mix Styles": ("2", "[data-node='2'] .dsoup-style input, .dsoup-style input")}
+           "sliders of Mix Styles": ("2", "[data-node='2'] .dsoup-style input, .dsoup-style input"),
+           "borders of the bar of Cook Soup": ("16", ".dsoup-ing-divider:visible"),
+           "regions of Canvas": ("21", "[data-node='21'] .dsoup-region.first:visible")}
 
 
 def ours():
