@@ -194,10 +194,13 @@ export class BlockEditor {
 
   /** Sliders are put away while there are bars, but those with a link. They keep their values, and still count. */
   #fold(away = Boolean(this.state.tables) && this.node.properties?.sliders !== true) {
+    /** @type {[any, boolean][]} */
+    const sliders = this.node.widgets.filter((/** @type {any} */ { name }) => SLIDER.test(name))
+      .map((/** @type {any} */ widget) => [widget, away && inputOf(this.node, widget.name)?.link == null]);
+    if (sliders.every(([widget, hidden]) => Boolean(widget.hidden) === hidden)) return; // measuring takes its time
     const before = this.node.computeSize()[1];
-    for (const widget of this.node.widgets) {
-      if (!SLIDER.test(widget.name)) continue;
-      widget.hidden = away && inputOf(this.node, widget.name)?.link == null;
+    for (const [widget, hidden] of sliders) {
+      widget.hidden = hidden;
       if ("visibility" in widget) continue; // newer frontends
       widget.options.canvasOnly = widget.hidden; // older ones go by this in Nodes 2.0,
       if (widget.hidden) widget.computeSize = () => [0, -4]; // and keep the place of a hidden widget in LiteGraph

@@ -60,6 +60,11 @@ export class StackedBar {
     this.element = make("div", { className: "dsoup-ing-stack" });
     this.element.setAttribute("role", "img");
     this.held = -1;
+    this.width = 300;
+    this.shown = "";
+    /** @type {() => void} */
+    this.again = () => {};
+    new ResizeObserver(() => this.#resized()).observe(this.element);
     this.element.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => this.#press(event));
     this.element.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
       if (!event.buttons) told.point(this.#rowAt(event));
@@ -75,7 +80,11 @@ export class StackedBar {
    * @param {(at: number) => boolean} movable whether the divider after a row can be dragged
    */
   show(segments, whole, note, one, movable) {
-    const width = this.element.clientWidth || 300;
+    this.again = () => this.show(segments, whole, note, one, movable);
+    const { width } = this;
+    const shown = JSON.stringify([segments, whole, note, one, width, this.held, segments.map(({ at }) => movable(at))]);
+    if (shown === this.shown) return;
+    this.shown = shown;
     let reached = 0;
     /** @type {HTMLElement[]} */
     const dividers = [];
@@ -99,6 +108,14 @@ export class StackedBar {
     }
     this.element.setAttribute("aria-label", segments.length
       ? segments.map(({ name, text }) => `${name} ${text}`).join(", ") : note);
+  }
+
+  /** Other texts may fit. The width is kept, because asking for it while the page changes lays it out. */
+  #resized() {
+    const width = this.element.clientWidth;
+    if (!width || width === this.width) return;
+    this.width = width;
+    this.again();
   }
 
   /** @param {number | null} at the row that is pointed to */

@@ -67,6 +67,9 @@ export class RegionView {
     /** @type {(() => void) | null} undoes the stroke that goes on */
     this.cancel = null;
     this.#build();
+    new ResizeObserver(() => { // asked for while the page changes, it would be laid out
+      this.wide = this.frame.clientWidth || this.wide;
+    }).observe(this.frame);
     this.frame.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => this.#press(event));
     this.frame.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
     this.frame.addEventListener("dblclick", (/** @type {MouseEvent} */ event) => {
@@ -83,7 +86,6 @@ export class RegionView {
     const { canvas, entries } = scene;
     this.frame.hidden = !canvas;
     if (!canvas) return;
-    this.wide = this.frame.clientWidth || this.wide; // before anything is changed, so that it costs nothing
     this.frame.style.setProperty("--aspect", `${canvas.width / canvas.height}`);
     this.frame.classList.toggle("wrap", canvas.wrap);
     this.frame.classList.toggle("heated", heat !== "none");

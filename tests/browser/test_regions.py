@@ -198,9 +198,9 @@ class Page(GraphPage):
 
     def undo_to(self, prompt, steps):
         """Undo so many steps; ComfyUI adds some where it measures a node anew, or where typing takes a pause."""
-        for _ in range(steps + 2):
-            if self.prompt() != prompt:
-                self.undo()
+        self.check()
+        assert steps <= self.steps <= steps + 2
+        self.undo(self.steps)
         assert self.prompt() == prompt
 
 
