@@ -2,8 +2,9 @@
 
 /** The look that all editors share; the root of an editor has the class "dsoup", after one of its own. */
 export const LOOK = `
-.dsoup { box-sizing: border-box; font-size: 11px; line-height: 1.3; color: var(--input-text, #ddd); color-scheme: dark; }
+.dsoup { contain: layout paint style; box-sizing: border-box; font-size: 11px; line-height: 1.3; color: var(--input-text, #ddd); color-scheme: dark; }
 .dsoup [hidden] { display: none !important; }
+.isLOD .dsoup :where(button, select, input, textarea, span, b, small) { visibility: hidden; } /* Nodes 2.0, from afar */
 .dsoup :where(select, button, input[type=text], input[type=search], input:not([type])) {
   height: 22px; box-sizing: border-box; margin: 0; padding: 0 5px; border: 0; border-radius: 4px; font: inherit;
   color: inherit; background: var(--component-node-widget-background, var(--comfy-input-bg, #222)); cursor: pointer;
@@ -19,7 +20,7 @@ export const LOOK = `
   outline: 2px solid var(--p-primary-color, #5b8dd6); outline-offset: -1px;
 }
 .dsoup-tools { display: flex; gap: 3px; align-items: center; flex: none; height: 22px; }
-.dsoup-tools > button:has(svg) { position: relative; flex: none; width: 24px; padding: 0; }
+.dsoup-tools > button.dsoup-icon { position: relative; flex: none; width: 24px; padding: 0; }
 .dsoup-tools svg { display: block; width: 14px; height: 14px; margin: 4px auto; fill: none; stroke: currentColor;
   stroke-width: 1.3; stroke-linejoin: round; stroke-linecap: round; }
 .dsoup-say { flex: none; height: 14px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 10px;
@@ -62,7 +63,7 @@ export function icon(path) {
 
 /** @param {string} path of its icon @param {string} title @param {() => void} click @returns {HTMLButtonElement} */
 export function button(path, title, click) {
-  const made = make("button", { type: "button", title }, icon(path));
+  const made = make("button", { type: "button", title, className: "dsoup-icon" }, icon(path));
   made.setAttribute("aria-label", title);
   made.addEventListener("click", click);
   return made;

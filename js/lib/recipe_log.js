@@ -34,8 +34,8 @@ export const LOG_CSS = `${VIEW_CSS}
 .dsoup-log .meta { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; opacity: 0.75; font-size: 11px; }
 .dsoup-log .first { display: flex; align-items: center; gap: 1px; min-width: 0; }
 .dsoup-log .first .name { flex: 1; min-width: 0; }
-.dsoup-log :is(.first, .top) button:has(svg) { width: 24px; padding: 0; flex: none; background: none; opacity: 0.75; }
-.dsoup-log :is(.first, .top) button:has(svg):is(:hover, :focus-visible) { opacity: 1;
+.dsoup-log :is(.first, .top) .dsoup-icon:not(.sure) { width: 24px; padding: 0; flex: none; background: none; opacity: 0.75; }
+.dsoup-log :is(.first, .top) .dsoup-icon:not(.sure):is(:hover, :focus-visible) { opacity: 1;
   background: color-mix(in srgb, var(--fg-color, #fff) 14%, transparent); }
 .dsoup-log button.sure { flex: none; padding: 0 7px; color: #fff; background: #b3372f; }
 .dsoup-log button svg { display: block; width: 14px; height: 14px; margin: auto; fill: none; stroke: currentColor;

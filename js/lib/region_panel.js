@@ -38,7 +38,7 @@ const GRID_FIELDS = ["rows", "columns", "grid_overlap_x", "grid_overlap_y"];
 export const PANEL_CSS = `
 .dsoup-panel { display: flex; flex-direction: column; gap: 3px; flex: none; }
 .dsoup-row { display: flex; gap: 3px; align-items: center; flex: none; height: 22px; }
-.dsoup-row > button:has(svg) { flex: none; width: 24px; padding: 0; }
+.dsoup-row > button.dsoup-icon { flex: none; width: 24px; padding: 0; }
 .dsoup-row svg { display: block; width: 14px; height: 14px; margin: 4px auto; fill: none; stroke: currentColor;
   stroke-width: 1.3; stroke-linejoin: round; stroke-linecap: round; }
 .dsoup-swatch { flex: none; width: 10px; height: 22px; border-radius: 4px; background: rgb(var(--colour)); }
