@@ -90,6 +90,7 @@ export class RegionEditor {
 
   /** Look at the nodes again. @param {boolean} [all] at the lists of prompts and styles too */
   refresh(all = false) {
+    if (this.scene && !this.node.graph) return; // its node is gone
     takePlace(this.element, this.node);
     this.scene = readScene(this.chain);
     this.words = all || !this.words || this.words.key !== this.selected ? this.#wordsOf(this.entry) : this.words;
