@@ -1,7 +1,8 @@
-"""What a person asks of a student's styles, in the words of ComfyUI's Mix Styles and Schedule Styles. No gradio, no host.
+"""What a person asks of a student's styles, in the words of ComfyUI's Mix Styles and Schedule Styles. No gradio, no
+host.
 
-The section says how the whole picture is styled (:class:`StyleSettings`); tags ``<style:NAME:WEIGHT>`` in a prompt say it
-for one of its ``AND`` parts, or for the negative prompt. How they come into the UNet is in :mod:`.styling`.
+The section says how the whole picture is styled (:class:`StyleSettings`); tags ``<style:NAME:WEIGHT>`` in a prompt say
+it for one of its ``AND`` parts, or for the negative prompt. How they come into the UNet is in :mod:`.styling`.
 """
 
 from __future__ import annotations
