@@ -1,5 +1,4 @@
-"""The scripts that always run: that of styles, and one that sees to it that pictures are made with the soup in use, and
-says so in them."""
+"""The script that always runs: it sees to it that pictures are made with the soup in use, and says so in them."""
 
 from __future__ import annotations
 
@@ -7,7 +6,6 @@ from typing import Any
 
 from . import infotext
 from .bridge.host import names_checkpoint
-from .style_script import style_script
 
 
 def script_classes(kitchen: Any) -> dict[str, type]:
@@ -38,4 +36,4 @@ def script_classes(kitchen: Any) -> dict[str, type]:
             infotext.embed_in_images(kitchen, getattr(processed, "images", ()))
             kitchen.host.generation_ends(p)
 
-    return {"DiffusionSoupScript": DiffusionSoupScript, "DiffusionSoupStyles": style_script(kitchen)}
+    return {"DiffusionSoupScript": DiffusionSoupScript}

@@ -13,16 +13,16 @@ from typing import Any
 from diffusion_soup import SoupError
 from diffusion_soup.dmm import Codebook, Style
 
-from . import style_section, styling
+from . import styling
 from .style_rows import STRANGE, Picture, Rows
-from .styles import TITLE, Part, StyleSettings, asked, blended, named, take_tags
+from .styles import LABELS, TITLE, Part, StyleSettings, asked, blended, describe, forget, named, take_tags
 
 _TAGS = "diffusion_soup_style_tags"  # on a request: what was in the prompts of this batch
 Parts = Sequence[Sequence[Part]]
 
 
-def style_script(kitchen: Any) -> type:
-    """The Script class. Made anew whenever the host loads its scripts."""
+def style_script(kitchen: Any, build: Callable[..., Any]) -> type:
+    """The Script class; ``build`` makes its section. Made anew whenever the host loads its scripts."""
     from modules import script_callbacks, scripts
 
     stylist = Stylist(kitchen)
@@ -36,8 +36,8 @@ def style_script(kitchen: Any) -> type:
             return scripts.AlwaysVisible
 
         def ui(self, is_img2img: bool) -> list[Any]:
-            widgets, self.infotext_fields = style_section.build(kitchen, self.elem_id)
-            self.paste_field_names = list(style_section.LABELS.values())
+            widgets, self.infotext_fields = build(kitchen, self.elem_id)
+            self.paste_field_names = list(LABELS.values())
             return widgets
 
         def before_process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
@@ -72,7 +72,7 @@ class Stylist:
     def read(self, p: Any) -> None:
         """Take the tags out of a batch's prompts, before the host looks for networks in them."""
         _unwrap(p)
-        style_section.forget(p.extra_generation_params)
+        forget(p.extra_generation_params)
         if _is_taken():
             setattr(p, _TAGS, Tags((), ()))
             return
@@ -105,7 +105,7 @@ class Stylist:
         codebook = self._codebook()
         whole = settings.style(codebook) if settings is not None else None
         if settings is not None:
-            style_section.describe(settings, p.extra_generation_params)
+            describe(settings, p.extra_generation_params)
         if not (tags.any or hires.any):
             assert whole is not None
             _around(p, lambda sample: self._sample(p, sample, lambda call: whole, None))
@@ -148,7 +148,7 @@ class Stylist:
         if rows is not None and rows().strange:
             report.trouble(STRANGE)
         if not report.calls and not self._kitchen.host.interrupted():
-            style_section.forget(p.extra_generation_params)
+            forget(p.extra_generation_params)
             report.trouble("they had no effect, because the model in memory was not asked. Another extension computes "
                            "in its place; turn that off.")
         for sentence in report.troubles:

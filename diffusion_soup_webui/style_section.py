@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -18,11 +18,8 @@ from diffusion_soup.dmm import MODES
 from diffusion_soup.errors import SoupError
 
 from .gradio_compat import on, volatile
-from .styles import TITLE, StyleSettings
+from .styles import LABELS, TITLE, StyleSettings
 
-#: Field of the settings -> its name in the infotext. Promises: old pictures are pasted.
-LABELS = {"weights": TITLE, "mode": "DMM mode", "strength": "DMM strength", "normalise": "DMM normalise",
-          "extrapolate": "DMM extrapolate", "schedule": "DMM schedule"}
 NONE = ("The model in use is no DMM student, so it has no styles. Choose a student, or a soup with a student among its "
         "ingredients.")
 
@@ -58,20 +55,6 @@ def build(kitchen: Any, elem_id: Callable[[str], str]) -> tuple[list[Any], list[
         volatile(widget)
     pasted = [(widget, _out_of(name)) for name, widget in zip(LABELS, widgets)]
     return [enabled, *widgets], [(enabled, lambda found: TITLE in found), *pasted]
-
-
-def describe(settings: StyleSettings, params: MutableMapping[str, Any]) -> None:
-    """Put what differs from the usual into a picture's parameters."""
-    params[LABELS["weights"]] = ", ".join(line for line in settings.weights.splitlines() if line.strip())
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        if field.name != "weights" and value != field.default:
-            params[LABELS[field.name]] = f"{value:g}" if isinstance(value, float) else value
-
-
-def forget(params: MutableMapping[str, Any]) -> None:
-    for label in LABELS.values():
-        params.pop(label, None)
 
 
 def _out_of(name: str) -> Callable[[Mapping[str, str]], Any]:

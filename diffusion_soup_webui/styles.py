@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ from diffusion_soup.errors import RecipeError, shown
 
 #: The name of the script in the host's API, and of the section in its page.
 TITLE = "DMM styles"
+#: Field of the settings -> its name in the infotext. Promises: old pictures are pasted.
+LABELS = {"weights": TITLE, "mode": "DMM mode", "strength": "DMM strength", "normalise": "DMM normalise",
+          "extrapolate": "DMM extrapolate", "schedule": "DMM schedule"}
 _ASKED = "diffusion_soup_styles"  # on a request of the host, in place of what the section says
 _FRAME = re.compile(r"\s*(?:at\s+)?([\d.]+)\s*([a-z ]*?)\s*:(.*)", re.DOTALL)
 _TAG = re.compile(r"<style:([^<>]+)>")
@@ -113,6 +116,24 @@ def read(values: Sequence[Any]) -> StyleSettings | None:
         return None
     names = [field.name for field in dataclasses.fields(StyleSettings)]
     return StyleSettings.from_dict(dict(zip(names, values[1:])))
+
+
+# -- what pictures say ----------------------------------------------------------------------------
+
+
+def describe(settings: StyleSettings, params: MutableMapping[str, Any]) -> None:
+    """Put what differs from the usual into a picture's parameters."""
+    params[LABELS["weights"]] = ", ".join(line for line in settings.weights.splitlines() if line.strip())
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.name != "weights" and value != field.default:
+            params[LABELS[field.name]] = f"{value:g}" if isinstance(value, float) else value
+
+
+def forget(params: MutableMapping[str, Any]) -> None:
+    """Take it out again."""
+    for label in LABELS.values():
+        params.pop(label, None)
 
 
 # -- tags ------------------------------------------------------------------------------------------
