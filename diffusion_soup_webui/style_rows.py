@@ -16,8 +16,8 @@ from diffusion_soup.dmm import Style
 
 from .styling import Call
 
-STRANGE = ("Another extension changes the prompts on the way to the model, so the styles of their parts cannot be told "
-           "apart: those rows have the style of the whole picture. Turn it off, or name no styles in the prompt.")
+STRANGE = ("cannot be told apart by part: another extension changes the prompts on the way to the model, so all parts "
+           "have the style of the whole picture. Turn it off, or name no styles in the prompt.")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from diffusion_soup.dmm import Codebook, Style
 
 from . import styling
 from .style_rows import STRANGE, Picture, Rows
-from .styles import LABELS, TITLE, Part, StyleSettings, asked, blended, describe, forget, named, take_tags
+from .styles import LABELS, TITLE, Part, StyleSettings, asked, blended, describe, forget, named, say, take_tags
 
 _TAGS = "diffusion_soup_style_tags"  # on a request: what was in the prompts of this batch
 Parts = Sequence[Sequence[Part]]
@@ -90,7 +90,7 @@ class Stylist:
                 return
             self._wrap(p, settings, tags, hires)
         except SoupError as error:
-            p.comment(f"{TITLE} were not used: {error}")
+            say(p, f"were not used: {error}")
 
     def step(self, params: Any) -> None:
         """Before each step of any sampler: the host may have changed the model, and the prompts are those in params."""
@@ -136,7 +136,8 @@ class Stylist:
         def unet() -> Any:
             if self._kitchen.students.key() == student:
                 return self._kitchen.host.unet()
-            p.comment(f"{TITLE}: the refiner or the hires checkpoint is another model, so its steps have no styles.")
+            say(p, "are those of the chosen model alone: the refiner or the hires checkpoint is another one, and its "
+                   "steps have no styles.")
             return None
 
         self._rows = rows
@@ -149,10 +150,10 @@ class Stylist:
             report.trouble(STRANGE)
         if not report.calls and not self._kitchen.host.interrupted():
             forget(p.extra_generation_params)
-            report.trouble("they had no effect, because the model in memory was not asked. Another extension computes "
-                           "in its place; turn that off.")
+            report.trouble("had no effect, because the model in memory was not asked. Another extension computes in "
+                           "its place; turn that off.")
         for sentence in report.troubles:
-            p.comment(f"{TITLE}: {sentence}")
+            say(p, sentence)
         return found
 
 

@@ -22,6 +22,7 @@ TITLE = "DMM styles"
 #: Field of the settings -> its name in the infotext. Promises: old pictures are pasted.
 LABELS = {"weights": TITLE, "mode": "DMM mode", "strength": "DMM strength", "normalise": "DMM normalise",
           "extrapolate": "DMM extrapolate", "schedule": "DMM schedule"}
+NOTE = "DMM note"
 _ASKED = "diffusion_soup_styles"  # on a request of the host, in place of what the section says
 _FRAME = re.compile(r"\s*(?:at\s+)?([\d.]+)\s*([a-z ]*?)\s*:(.*)", re.DOTALL)
 _TAG = re.compile(r"<style:([^<>]+)>")
@@ -132,8 +133,14 @@ def describe(settings: StyleSettings, params: MutableMapping[str, Any]) -> None:
 
 def forget(params: MutableMapping[str, Any]) -> None:
     """Take it out again."""
-    for label in LABELS.values():
+    for label in (*LABELS.values(), NOTE):
         params.pop(label, None)
+
+
+def say(p: Any, sentence: str) -> None:
+    """Tell the user below the picture; and in it, as clients of the API see nothing else."""
+    p.comment(f"{TITLE} {sentence}")
+    p.extra_generation_params[NOTE] = f"styles {sentence}"
 
 
 # -- tags ------------------------------------------------------------------------------------------

@@ -127,8 +127,8 @@ class _Hooks:
         if vectors is None:
             return None
         if len(vectors) not in (1, len(embedding)):
-            _layers[-1].report.trouble("Another extension changes the batch inside the UNet, so rows cannot be told "
-                                       "apart: they all have the first one's style. Turn it off, or name one style.")
+            _layers[-1].report.trouble("cannot be told apart by part: another extension changes the batch inside the "
+                                       "UNet, so all have the first one's style. Turn it off, or name one style.")
             vectors = vectors[:1]
         return embedding + vectors.to(embedding)
 
