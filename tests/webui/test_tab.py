@@ -368,8 +368,8 @@ def test_the_loader_knows_all_modules():
     lists = [re.findall(r'"(\w+)"', names) for names in re.findall(r'\.\.\.\[(.*?)\]', loader, re.S)]
     listed = {folder / f"{name}.js" for folder, names in zip((ROOT / "javascript/dsoup", ROOT / "js/lib"), lists)
               for name in names}
-    editors = re.findall(r'"(\w+)"', re.search(r"EDITORS = \{(.*?)\}", loader, re.S)[1].replace("#", "").replace(".", ""))
-    found, waiting = set(), [ROOT / f"javascript/dsoup/{name}.js" for name in editors[1::2]]
+    editors = re.findall(r': "(\w+)"', re.search(r"EDITORS = \{(.*?)\}", loader, re.S)[1])
+    found, waiting = set(), [ROOT / f"javascript/dsoup/{name}.js" for name in editors]
     while waiting:
         path = waiting.pop()
         if path not in found:
