@@ -27,13 +27,13 @@ from diffusion_soup import (
 )
 from diffusion_soup.cook_log import CookLog
 from diffusion_soup.imports import recipe_from_checkpoint, recipe_from_history
-from diffusion_soup.metadata import style_names
 from diffusion_soup.taste import taste
 
 from . import headers, heat_map
 from .bridge import Host
 from .jobs import Job, Jobs, Status, Turn
 from .pot import Held, Pot
+from .students import Students
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,6 +48,7 @@ class Kitchen:
     def __init__(self, host: Host) -> None:
         self.host = host
         self._pot = Pot(host)
+        self.students = Students(host, self._pot)
         self._jobs = Jobs()
         self._hashes = HashCache(host.data / "hashes.json")
         self._log = CookLog(host.data / "cooks.jsonl")
@@ -199,13 +200,8 @@ class Kitchen:
 
     def style_names(self) -> list[str]:
         """The styles of the DMM student in use, if it is one."""
-        held = self._pot.current
-        if held is not None:
-            return list(held.plan.style_names)
-        source = self.host.loaded_from()
-        with suppress(SoupError):
-            return list(style_names(open_checkpoint(source).metadata) or ()) if source else []
-        return []
+        codebook = self.students.chosen()
+        return list(codebook.names) if codebook is not None else []
 
     def log(self, search: str = "") -> list[dict[str, Any]]:
         """Cooked recipes that match every word, the last cooked first."""

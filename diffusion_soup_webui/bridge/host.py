@@ -101,6 +101,15 @@ class Host(Protocol):
     def device(self) -> str:
         """Where to take sums."""
 
+    def unet(self) -> torch.nn.Module | None:
+        """The diffusion model in memory; None where there is none, or it has no time embedding."""
+
+    def unet_replaced(self) -> str:
+        """What computes in the UNet's place, in words; "" where it is the UNet itself."""
+
+    def interrupted(self) -> bool:
+        """Whether the user has stopped, or skipped, what is being made."""
+
     def replaced(self) -> frozenset[str]:
         """Parts for which the user chose files of their own, which stay."""
 
@@ -259,6 +268,22 @@ class WebUIHost:
 
     def _diffusion_model(self) -> torch.nn.Module:
         raise NotImplementedError
+
+    def unet(self) -> torch.nn.Module | None:
+        try:
+            found = self._diffusion_model()
+        except AttributeError:
+            return None  # nothing is loaded yet
+        return found if hasattr(found, "time_embed") else None
+
+    def unet_replaced(self) -> str:
+        from modules import sd_unet
+        current = getattr(sd_unet, "current_unet", None)
+        return "" if current is None else str(getattr(getattr(current, "option", None), "label", "an SD Unet"))
+
+    def interrupted(self) -> bool:
+        state = self._shared.state
+        return bool(state.interrupted or state.skipped)
 
     # -- the user's choices ----------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class FakeKitchen:
         self.used: list[Recipe | None] = [None]
         self.cooked: list[dict] = []
         self.asked = 0
+        self.styles: list[str] = []
 
     def checkpoints(self) -> list[str]:
         return self._files("checkpoints")
@@ -109,6 +110,9 @@ class FakeKitchen:
 
     def in_use(self) -> Recipe | None:
         return self.used[-1]
+
+    def style_names(self) -> list[str]:
+        return self.styles
 
     def log(self, search: str = "") -> list[dict]:
         return [each for each in reversed(self.cooked) if search.lower() in json.dumps(each["recipe"]).lower()]

@@ -1,10 +1,12 @@
-"""The Soup tab alone in one gradio, with its style and scripts in the page as the hosts put them there.
+"""The Soup tab and the styles section in one gradio, with their style and scripts in the page as the hosts put them
+there.
 
     .gradio/4.40.0/bin/python -m tests.webui.serve MODELS PORT [SECONDS] [--dark]
 """
 
 from __future__ import annotations
 
+import json
 import mimetypes
 import sys
 from pathlib import Path
@@ -16,7 +18,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import Response
 
-from diffusion_soup_webui import tab
+from diffusion_soup_webui import style_section, styles, tab
+from diffusion_soup_webui.gradio_compat import on
 from tests.webui.fake_kitchen import FakeKitchen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +44,11 @@ def main(models: str, port: str, seconds: str = "2") -> None:
         kitchen.seconds = seconds
         return JSONResponse({})
 
+    @app.get("/student/{names}")
+    def student(names: str) -> JSONResponse:
+        kitchen.styles = [name for name in names.split(",") if name != "none"]
+        return JSONResponse({})
+
     app.add_middleware(BaseHTTPMiddleware, dispatch=_with_scripts)
     soup = tab.build(kitchen)  # outside of the page, as the hosts do
     with gr.Blocks(title=f"gradio {gr.__version__}") as page, gr.Tabs():
@@ -49,8 +57,39 @@ def main(models: str, port: str, seconds: str = "2") -> None:
         with gr.Tab("Other"):
             gr.Textbox(label="Something of another tab")
             gr.Button("A button of another tab")
+        with gr.Tab("txt2img"):
+            _generation(kitchen)
     gr.mount_gradio_app(app, page, path="/")
     uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
+
+
+def _generation(kitchen: FakeKitchen) -> None:
+    """As much of a host's txt2img as the section meets: widgets go to Python, and an infotext comes back."""
+    widgets, fields = style_section.build(kitchen, lambda name: f"script_txt2img_dmm_styles_{name}")
+    infotext = gr.Textbox(label="infotext", elem_id="infotext")
+    with gr.Row():
+        generate, paste = gr.Button("Generate", elem_id="generate"), gr.Button("Paste", elem_id="paste")
+
+    def generated(*values: object) -> str:
+        settings = styles.read(values)
+        params: dict = {}
+        if settings is not None:
+            styles.describe(settings, params)
+        return json.dumps(params)
+
+    def pasted(text: str) -> list:
+        found = {name: str(value) for name, value in json.loads(text).items()}
+        values = [make(found) for _, make in fields]
+        return [gr.update() if value is None else gr.update(value=_typed(widget, value))
+                for (widget, _), value in zip(fields, values)]
+
+    on(generate.click, fn=generated, inputs=widgets, outputs=[infotext])
+    on(paste.click, fn=pasted, inputs=[infotext], outputs=[widget for widget, _ in fields])
+
+
+def _typed(widget, value):
+    """As the hosts do: a value has the type that the widget's own has."""
+    return type(widget.value)(value)
 
 
 async def _with_scripts(request, call_next):
