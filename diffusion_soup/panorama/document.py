@@ -97,7 +97,8 @@ class Document:
             return "\n".join(" | ".join(row) for row in self.cells)
         values: dict[str, Any] = {"panorama": VERSION}
         values |= {"wrap": True} if self.wrap else {}
-        values |= {key: value for key, value in self.tiling.items() if value != _TILING[key]}
+        usual = _usual(self.tiling)
+        values |= {key: value for key, value in self.tiling.items() if value != usual[key]}
         values |= {"tiles_at_once": self.at_once} if self.at_once else {}
         return json.dumps(values | {"regions": [dict(each) for each in self.regions]}, ensure_ascii=False)
 
@@ -129,13 +130,23 @@ def read(text: object) -> Document:
         raise RecipeError("\"regions\" of the panorama must be a list of objects, one for each region.")
     if not isinstance(values.get("wrap", False), bool):
         raise RecipeError(f"\"wrap\" of the panorama is {shown(values['wrap'])}; write true or false.")
-    tiling = {key: _whole(what, values, key, default) for key, default in _TILING.items()}
+    tiling = {key: _whole(what, values, key, default) for key, default in _usual(values).items()}
     at_once = _whole(what, values, "tiles_at_once", 0)
     if not 0 <= at_once <= 1024:
         raise RecipeError(f"\"tiles_at_once\" of the panorama is {at_once}; give 1 to 1024, or 0 for as many as fit.")
     for number, each in enumerate(regions, 1):
         _check(f"region {number}", each)
     return Document(values.get("wrap", False), tiling, at_once, tuple(regions))
+
+
+def _usual(values: Mapping[str, Any]) -> dict[str, int]:
+    """Tiles as they are unless told otherwise: they overlap by a quarter."""
+    usual = dict(_TILING)
+    for axis, side in (("x", "width"), ("y", "height")):
+        tile = values.get(f"tile_{side}")
+        if isinstance(tile, int) and tile > 0:
+            usual[f"overlap_{axis}"] = tile // 4 // GRID * GRID
+    return usual
 
 
 def read_cells(text: str) -> tuple[tuple[str, ...], ...]:

@@ -32,8 +32,8 @@ def check(painting: Painting, prompts: Sequence[str]) -> None:
         for what, text in (("prompt", part.prompt), ("negative prompt", part.negative)):
             found = _EXTRA.search(text)
             if found:
-                raise RecipeError(f"The {what} of {part.region} has {found[0]}, but a LoRA counts in the whole picture; "
-                                  "write it into the prompt of the tab.")
+                raise RecipeError(f"The {what} of {part.region} has {found[0]}, but a LoRA counts in the whole "
+                                  "picture; write it into the prompt of the tab.")
         for everywhere in prompts:
             joined(part, everywhere)
 
@@ -46,7 +46,7 @@ def joined(part: Part, everywhere: str) -> str:
     if not _AND.search(own):
         return " AND ".join(f"{own}, {each.strip()}" for each in _AND.split(everywhere))
     if _AND.search(everywhere):
-        raise RecipeError(f"The prompt of {part.region} and the prompt of the tab both have AND; use it in one of them.")
+        raise RecipeError(f"The prompt of {part.region} and that of the tab both have AND; use it in one of them.")
     return " AND ".join(f"{everywhere.strip(' ,')}, {each.strip()}" for each in _AND.split(own))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from diffusion_soup.errors import RecipeError, SoupError
 from diffusion_soup.panorama import GRID, Document, read
 
-from . import prompts, ui
+from . import prompts
 from .run import Run, refuse
 
 TITLE = "Diffusion Soup Panorama"  # its name in the API's alwayson_scripts
@@ -19,6 +19,8 @@ _KEY = "diffusion_soup_panorama"
 def script_classes(kitchen: Any) -> dict[str, type]:
     """The Script class by its name. Made anew whenever the host loads its scripts."""
     from modules import scripts
+
+    from . import ui
 
     class DiffusionSoupPanorama(scripts.Script):
         create_group = False

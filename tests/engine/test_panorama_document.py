@@ -16,7 +16,8 @@ TWO = {"panorama": 1, "wrap": True, "tile_width": 512, "regions": [
 def test_regions_are_what_was_written():
     painting = read(json.dumps(TWO)).on(512, 256)
     first, second = painting.parts
-    assert painting.canvas.wrap and painting.canvas.tile_width == 512 and painting.canvas.tile_height == 1024
+    assert painting.canvas.wrap and (painting.canvas.tile_width, painting.canvas.overlap_x) == (512, 128)
+    assert (painting.canvas.tile_height, painting.canvas.overlap_y) == (1024, 256)
     assert (first.prompt, first.negative, first.style, first.region.name) == ("a lake", "fog", {"ink": 0.5}, "region 1")
     assert (first.region.cfg, first.region.weight, second.region.cfg) == (9, 2, None)
     assert (second.region.name, second.region.kind, second.region.end) == ("hills", "constant", 0.75)
