@@ -16,6 +16,7 @@ import torch
 from diffusion_soup.panorama import GRID, Box, Layout, Painting, add, crop
 
 from .prompts import Spoken
+from .region_styles import Styled
 
 _TOGETHER = (1024 // GRID) ** 2  # latents that tiles in one batch have together, unless told otherwise
 
@@ -30,12 +31,12 @@ class Steps:
 
     around: what is to be done around the evaluation of tiles, by their boxes: ControlNets are cut there, and then
     tiles come one by one (``alone``).
-    styled: what is to be done around it for the tiles of these regions, so many pictures each.
+    styled: what is to be done around it for the tiles of a region; with it, regions share no batch.
     """
 
     def __init__(self, sampler: Any, p: Any, painting: Painting, spoken: Sequence[Spoken], at_once: int,
                  around: Callable[[Box], AbstractContextManager[None]] | None = None,
-                 styled: Callable[[Sequence[int], int], AbstractContextManager[Any]] | None = None) -> None:
+                 styled: Styled | None = None) -> None:
         self.layout: Layout = painting.layout()
         self._sampler, self._denoiser, self._p = sampler, sampler.model_wrap_cfg, p
         self._host = self._denoiser.forward
@@ -69,8 +70,8 @@ class Steps:
                   ) -> dict[str, torch.Tensor]:
         """[T·B, C, h, w] of each thing that a step leaves."""
         boxes = [self.layout.tiles[index].box for index in tiles]
-        regions = [self.layout.tiles[index].region for index in tiles]
-        spoken = [self._spoken[region] for region in regions]
+        region = self.layout.tiles[tiles[0]].region
+        spoken = [self._spoken[self.layout.tiles[index].region] for index in tiles]
         cut = _Cut(self.layout, boxes, len(x))
         denoiser = self._denoiser
         for name in ("mask", "nmask", "init_latent"):
@@ -79,10 +80,10 @@ class Steps:
         positive = type(asked["cond"])(shape=(len(prompts),), batch=prompts)
         negative = None if spoken[0].negative is None else [each for one in spoken for each in one.negative or ()]
         here = {**asked, "cond": positive, "uncond": negative, "image_cond": cut(asked.get("image_cond"))}
-        own = self.layout.regions[regions[0]].cfg
+        own = self.layout.regions[region].cfg
         previews: list[torch.Tensor] = []
         around = self._around(boxes[0]) if self._around else nullcontext()
-        styled = self._styled(regions, len(x)) if self._styled else nullcontext()
+        styled = self._styled(region) if self._styled else nullcontext()
         with around, styled, _guided(self._p, own), _previews(previews):
             if own is not None:
                 here["cond_scale"] = own
@@ -113,7 +114,8 @@ class Steps:
         for index in shares:
             tile = self.layout.tiles[index]
             region = self.layout.regions[tile.region]
-            key = tile.box.width, tile.box.height, region.cfg, self._spoken[tile.region].alike
+            key = (tile.box.width, tile.box.height, region.cfg, self._spoken[tile.region].alike,
+                   self._styled and tile.region)
             alike.setdefault(key, []).append(index)
         for (width, height, *_), tiles in alike.items():
             most = together(width, height, self._at_once)

@@ -17,6 +17,7 @@ from diffusion_soup.panorama import GRID, Layout, Painting
 from . import controls, wrap
 from .denoiser import Steps, together
 from .prompts import Speaker, Spoken
+from .region_styles import styler
 
 
 class Refused(HTTPException):
@@ -41,8 +42,8 @@ def refuse(p: Any, sentence: str) -> None:
 class Run:
     """One picture's panorama, for all its batches and passes."""
 
-    def __init__(self, p: Any, painting: Painting, at_once: int) -> None:
-        self._p, self._painting, self._at_once = p, painting, at_once
+    def __init__(self, p: Any, painting: Painting, at_once: int, kitchen: Any = None) -> None:
+        self._p, self._painting, self._at_once, self._kitchen = p, painting, at_once, kitchen
         self._speaker = Speaker(p)
 
     def paints(self, p: Any) -> bool:
@@ -138,7 +139,8 @@ class Run:
         always = not hasattr(p, "distilled_cfg_scale")  # Forge leaves the negative prompt out at a cfg of 1
         spoken = [self._speaker.spoken(part, sizes[index], always or (part.region.cfg or cfg) != 1)
                   for index, part in enumerate(painting.parts)]
-        return Steps(sampler, p, painting, spoken, self._at_once, self._controls(painting, layout, spoken))
+        return Steps(sampler, p, painting, spoken, self._at_once, self._controls(painting, layout, spoken),
+                     styler(self._kitchen, painting))
 
     def _controls(self, painting: Painting, layout: Layout, spoken: Sequence[Spoken]) -> controls.Cuts | None:
         p = self._p

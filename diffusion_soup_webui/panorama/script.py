@@ -51,7 +51,7 @@ def script_classes(kitchen: Any) -> dict[str, type]:
                 return
             try:
                 document = read(text or "")
-                setattr(p, _KEY, _prepared(p, document))
+                setattr(p, _KEY, _prepared(p, document, kitchen))
             except SoupError as error:
                 refuse(p, str(error))
                 return
@@ -70,14 +70,14 @@ def script_classes(kitchen: Any) -> dict[str, type]:
     return {"DiffusionSoupPanorama": DiffusionSoupPanorama}
 
 
-def _prepared(p: Any, document: Document) -> Run:
+def _prepared(p: Any, document: Document, kitchen: Any) -> Run:
     """Raises :class:`SoupError` for all that can be told before the host begins."""
     painting = document.on(p.width // GRID * GRID, p.height // GRID * GRID)
     painting.layout()
     prompts.check(painting, _texts(p.prompt))
     if str(getattr(p, "refiner_checkpoint", None) or "None").lower() != "none":
         raise RecipeError("A panorama cannot change to a refiner in the middle; set Refiner to None.")
-    return Run(p, painting, document.at_once)
+    return Run(p, painting, document.at_once, kitchen)
 
 
 def _run_of(p: Any) -> Run | None:

@@ -1,5 +1,6 @@
 """The Panorama script against a host that samples as A1111 and Forge do."""
 
+import contextlib
 import json
 import sys
 from types import ModuleType, SimpleNamespace
@@ -17,13 +18,23 @@ def host(webui):
     return sampling.add_to(webui)
 
 
+class Students:
+    """Of the kitchen; which styles the model in memory has."""
+
+    codebook = None
+
+    def in_memory(self):
+        return self.codebook
+
+
 @pytest.fixture
 def panorama(host, monkeypatch):
     fake = ModuleType("gradio")
     fake.__version__ = "4.40.0"
     monkeypatch.setitem(sys.modules, "gradio", fake)
     from diffusion_soup_webui.panorama.script import script_classes
-    yield script_classes(None)["DiffusionSoupPanorama"]()
+    yield script_classes(SimpleNamespace(host=SimpleNamespace(unet=lambda: None), students=Students()))[
+        "DiffusionSoupPanorama"]()
     for name in ("gradio_compat", "panorama.ui"):
         sys.modules.pop(f"diffusion_soup_webui.{name}", None)
 
@@ -319,6 +330,44 @@ def test_forge_reserves_the_memory_of_tiles(host, paint):
     p = paint({"tile_width": 64, "tile_height": 64, "overlap_x": 0, "overlap_y": 0, "tiles_at_once": 3})
     unet = p.sd_model.forge_objects.unet
     assert unet.model_options["memory_peak_estimation_modifier"]([2, 4, 16, 32]) == 2 * 3 * 8 * 8
+
+
+# -- styles ------------------------------------------------------------------------------------------
+
+
+class Modules:
+    """What the modules styles and styling of the package promise, as far as the panorama uses it."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.seen = None, []
+        settings = SimpleNamespace(part=lambda shares, codebook: shares)
+        for name, content in (("styles", {"StyleSettings": lambda: settings, "named": lambda shares, codebook: shares}),
+                              ("styling", {"styled": self.styled})):
+            module = ModuleType(name)
+            vars(module).update(content)
+            monkeypatch.setitem(sys.modules, f"diffusion_soup_webui.{name}", module)
+
+    @contextlib.contextmanager
+    def styled(self, unet, choose):
+        before, self.now = self.now, choose(None)
+        yield
+        self.now = before
+
+
+def test_tiles_are_made_in_their_regions_style(host, paint, monkeypatch):
+    modules = Modules(monkeypatch)
+    monkeypatch.setattr(Students, "codebook", object())
+    host.control = lambda x: modules.seen.append((modules.now, x.shape[0])) or 0
+    paint({"tile_width": 64, "overlap_x": 0, "regions": [
+        {"width": 128, "style": {"ink": 1.0}}, {"x": 128, "width": 64, "style": "oil"},
+        {"x": 192, "width": 64}]}, steps=1)
+    assert modules.seen == [({"ink": 1.0}, 2), ({"oil": 1.0}, 1), (None, 1)] and modules.now is None
+
+
+def test_a_style_needs_a_student(panorama, host, monkeypatch):
+    Modules(monkeypatch)
+    with pytest.raises(Exception, match="Region 'region 1' has a style, but the model is no DMM student"):
+        sampling.paint(host, panorama, (True, '[{"style": "ink"}]'))
 
 
 # -- what is wrong -----------------------------------------------------------------------------------
