@@ -41,7 +41,7 @@ def draw(page, start, end):
 
 def test_regions_are_drawn_and_told_what_to_show(page, request):
     page.fill(TEXT, "a forest | a lake")
-    page.wait_for_function("() => document.querySelectorAll('.dsoup-region').length === 2")
+    page.wait_for_function("() => document.querySelectorAll('.dsoup-label').length === 2")
     draw(page, (0.1, 0.2), (0.5, 0.8))
     values = said(page, "values => values.regions.length === 2")
     assert values["regions"][0]["grid"]["prompts"] == "a forest\na lake"
