@@ -33,7 +33,7 @@ class Refused(HTTPException):
 def refuse(p: Any, sentence: str) -> None:
     """Have the picture fail with this sentence. What a script raises itself is printed only, and the host goes on."""
     def init(*args: Any, **kwargs: Any) -> None:
-        del p.init
+        vars(p).pop("init", None)
         raise Refused(sentence)
 
     p.init = init
@@ -58,7 +58,7 @@ class Run:
 
         def sample(*args: Any, **kwargs: Any) -> Any:
             if own is None:
-                del p.sample
+                vars(p).pop("sample", None)  # another script may have taken it off
             else:
                 p.sample = own
             with ExitStack() as stack:

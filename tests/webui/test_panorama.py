@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from . import sampling
+from . import sampling_double as sampling
 
 OFF = (False, "")
 
