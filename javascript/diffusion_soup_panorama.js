@@ -9,7 +9,8 @@
   const MODULES = [
     ...["panorama", "panorama_fields", "panorama_graph", "panorama_text"].map((name) => `dsoup/${name}.js`),
     ...["elements", "nodes", "words", ...["chain", "editor", "edits", "geometry", "heat", "holes", "labels", "look",
-      "panel", "scene", "snap", "view", "weights"].map((name) => `region_${name}`)].map((name) => `../js/lib/${name}.js`),
+      "panel", "scene", "snap", "view", "weights"].map((name) => `region_${name}`)]
+      .map((name) => `../js/lib/${name}.js`),
   ];
   let opened = null;
 

@@ -1,4 +1,4 @@
-/** The region editor in the Panorama script: it writes the script's text field, and follows it and the picture's size. */
+/** The region editor in the Panorama script: it writes the script's text field, and follows it and the size. */
 import { addStyle, make } from "../../js/lib/elements.js";
 import { EDITOR_CSS, RegionEditor } from "../../js/lib/region_editor.js";
 import { Fields } from "./panorama_fields.js";

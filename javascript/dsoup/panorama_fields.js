@@ -1,4 +1,4 @@
-/** What the region editor of ComfyUI leaves to other nodes: the canvas's tiles, and a region's own negative, cfg, style. */
+/** What the region editor of ComfyUI leaves to other nodes: tiles, and a region's own negative prompt, cfg, style. */
 import { make } from "../../js/lib/elements.js";
 import { write } from "../../js/lib/region_edits.js";
 import { widgetOf } from "../../js/lib/nodes.js";
@@ -29,7 +29,7 @@ export class Fields {
     this.negative = make("textarea", { rows: 2, spellcheck: false, placeholder: "Negative prompt of this region" });
     this.negative.setAttribute("aria-label", "Negative prompt of this region");
     this.negative.addEventListener("change", () => this.#set("negative", this.negative.value));
-    this.above = make("div", { className: "dsoup-row dsoup-canvas-row" }, ...CANVAS.map((each) => this.#field(each, true)));
+    this.above = make("div", { className: "dsoup-row" }, ...CANVAS.map((each) => this.#field(each, true)));
     this.own = make("div", { className: "dsoup-own" }, this.negative,
       make("div", { className: "dsoup-row" }, ...REGION.map((each) => this.#field(each, false))));
   }

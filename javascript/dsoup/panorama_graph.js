@@ -99,7 +99,8 @@ export class Paper {
     if (!link) return;
     delete this.links[id];
     const [origin, target] = [this.getNodeById(link.origin_id), this.getNodeById(link.target_id)];
-    if (origin) origin.outputs[link.origin_slot].links = origin.outputs[link.origin_slot].links.filter((each) => each !== id);
+    const output = origin?.outputs[link.origin_slot];
+    if (output) output.links = output.links.filter((/** @type {number} */ each) => each !== id);
     if (target) target.inputs[link.target_slot].link = null;
   }
 
@@ -166,12 +167,14 @@ function gridOf(node) {
 
 /** What does not go without saying. @param {any} values */
 function told(values) {
-  const kept = Object.entries(values).filter(([key, value]) => value !== COUNTING[/** @type {keyof typeof COUNTING} */ (key)]);
+  const usual = /** @type {Record<string, any>} */ (COUNTING);
+  const kept = Object.entries(values).filter(([key, value]) => value !== usual[key]);
   return Object.fromEntries(kept.map(([key, value]) => [key, key === "style" ? styleOf(value) : value]));
 }
 
 /** @param {any} node @returns {Record<string, any>} */
-export const valuesOf = (node) => Object.fromEntries(node.widgets.map((/** @type {any} */ { name, value }) => [name, value]));
+export const valuesOf = (node) => Object.fromEntries(
+  node.widgets.map((/** @type {any} */ { name, value }) => [name, value]));
 
 /** @param {any} node @param {Record<string, any>} values */
 function put(node, values) {

@@ -1,7 +1,9 @@
 /** A panorama's text as values and back; the server's is the word that counts, this one is for the editor. */
 
 export const TILING = { tile_width: 1024, tile_height: 1024, overlap_x: 256, overlap_y: 256 };
-export const COUNTING = { weights: "gaussian", mask_weight: 1, feather: 64, start: 0, end: 1, cfg: 0, negative: "", style: "" };
+export const COUNTING = {
+  weights: "gaussian", mask_weight: 1, feather: 64, start: 0, end: 1, cfg: 0, negative: "", style: "",
+};
 export const CELLS = { rows: 1, columns: 1, overlap_x: 128, overlap_y: 128, prompts: "" };
 
 /**
@@ -54,8 +56,8 @@ export const usualOverlap = (values) => Object.fromEntries([["x", "width"], ["y"
 /** @param {any} values @returns {string} JSON without what goes without saying */
 export function toText(values) {
   const { wrap, regions, tiles_at_once: together, ...tiling } = values;
-  const usual = { ...TILING, ...usualOverlap(tiling) };
-  const told = Object.entries(tiling).filter(([key, value]) => value !== usual[/** @type {keyof typeof usual} */ (key)]);
+  const usual = /** @type {Record<string, any>} */ ({ ...TILING, ...usualOverlap(tiling) });
+  const told = Object.entries(tiling).filter(([key, value]) => value !== usual[key]);
   return JSON.stringify({
     panorama: 1, ...(wrap ? { wrap } : {}), ...Object.fromEntries(told.filter(([key]) => key in TILING)),
     ...(together ? { tiles_at_once: together } : {}), regions,
