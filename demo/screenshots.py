@@ -86,6 +86,29 @@ def drop(name: str, text: str) -> Callable[[Any, int], object]:
     return prepare
 
 
+def cook(*workflows: str) -> Callable[[Any, int], object]:
+    """Run these example workflows, then open the log of cooks in the sidebar."""
+    def prepare(page: Any, node: int) -> None:
+        for name in workflows:
+            page.evaluate("workflow => app.loadGraphData(workflow)", read(name))
+            page.evaluate("""async () => {
+                const done = new Promise((resolve, reject) => {
+                    app.api.addEventListener('execution_success', resolve, { once: true });
+                    app.api.addEventListener('execution_error', ({ detail }) =>
+                        reject(new Error(detail.exception_message)), { once: true });
+                });
+                await app.queuePrompt(0, 1);
+                await done; }""")
+        page.evaluate("app.extensionManager.sidebarTab.toggleSidebarTab('diffusion-soup-log')")
+        page.locator(".dsoup-log .thumb img").first.wait_for()
+    return prepare
+
+
+def read(workflow: str) -> dict[str, Any]:
+    """An example workflow."""
+    return json.loads((WORKFLOWS / f"{workflow}.json").read_text(encoding="utf-8"))
+
+
 RECIPE = json.dumps({"diffusion_soup": 1, "base": {"file": "demo-base.safetensors"}, "ingredients": [
     {"file": "ember.safetensors", "weight": 2, "blocks": {"OUT03": 0.2}}, {"file": "lagoon.safetensors"},
     {"kind": "lora", "file": "ink.safetensors", "weight": 0.6}]})
@@ -100,6 +123,8 @@ SHOTS = {
         {"weights": "ember = 0.5\nlagoon = 0.3\nmeadow = 0.2"}, view="triangle"), 360, ".dsoup-styles"),
     "regions": Shot("panorama_five_regions", 3, widgets(), 620, ".dsoup-regions"),
     "recipe": Shot("first_soup", 4, drop("soup.json", RECIPE), None, ".dsoup-ing-row", "dialog.dsoup-recipe"),
+    "log": Shot("first_soup", 4, cook("first_soup", "per_block_soup", "lora_soup", "add_and_remove"), None,
+                ".dsoup-ing-row", ".dsoup-log"),
 }
 
 
@@ -154,8 +179,7 @@ def browser(server: Server) -> Iterator[Any]:
 def take(page: Any, shot: Shot, path: Path) -> None:
     """Open the graph, prepare the node and cut it out of the page."""
     if isinstance(shot.graph, str):
-        workflow = json.loads((WORKFLOWS / f"{shot.graph}.json").read_text(encoding="utf-8"))
-        page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
+        page.evaluate("workflow => app.loadGraphData(workflow)", read(shot.graph))
     else:
         page.evaluate("prompt => app.loadApiJson(prompt, 'picture')", shot.graph)
     # Alone in its place: the other nodes stay connected, but out of sight.

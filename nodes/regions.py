@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 
 from ..diffusion_soup.dmm import Style
 from ..diffusion_soup.errors import MismatchError, RecipeError
-from ..diffusion_soup.panorama import GRID, Canvas, Layout, Region, place
+from ..diffusion_soup.panorama import GRID, Canvas, Layout, Region, drawing, place
 from . import region_models, styling, tiling
 from .stacks import area_to_mask
 
@@ -147,28 +146,11 @@ def tiled(model: Any, canvas: Canvas, at_once: int) -> Any:
 
 
 def report(layout: Layout, regions: Regions) -> str:
-    """What will be sampled, line by line: sizes, tiles, and rectangles that were snapped to the grid."""
-    canvas = layout.canvas
-    shapes = Counter((tile.box.width * GRID, tile.box.height * GRID) for tile in layout.tiles)
-    tiles = ", ".join(f"{count} of {width} x {height}" for (width, height), count in shapes.items())
-    lines = [f"Canvas {canvas.width} x {canvas.height} px{', all around' if canvas.wrap else ''}: "
-             f"{len(layout.regions)} regions, {len(layout.tiles)} tiles ({tiles} px)."]
-    for number, (region, box, part) in enumerate(zip(layout.regions, layout.boxes, regions.parts), 1):
-        snapped = tuple(size * GRID for size in (box.x, box.y, box.width, box.height))
-        note = "" if snapped == (region.x % canvas.width, region.y, region.width, region.height) else \
-            f" (asked for {region.x}, {region.y}, {region.width} x {region.height}; snapped to the grid of {GRID} px)"
-        own = [what for what, there in (("a style", part.style), ("a model", part.model), ("a mask", part.mask),
-                                        ("a picture", part.picture), ("noise", region.seed), ("cfg", region.cfg))
-               if there is not None]
-        lines.append(f"{number} {region.name}: x {snapped[0]}, y {snapped[1]}, {snapped[2]} x {snapped[3]} px{note}"
-                     f"; {region.kind}, weight {region.weight:g}" + (f"; own {', '.join(own)}" if own else ""))
-    whole_rings = [region.name for index, region in enumerate(layout.regions) if canvas.wrap and
-                   layout.boxes[index].width == canvas.columns and
-                   sum(tile.region == index for tile in layout.tiles) == 1]
-    if whole_rings:
-        lines.append(f"{', '.join(whole_rings)}: all around in one piece, so its ends will not match; set a tile "
-                     "width.")
-    return "\n".join(lines)
+    """What will be sampled, line by line."""
+    return drawing.report(layout, [
+        [what for what, there in (("a style", part.style), ("a model", part.model), ("a mask", part.mask),
+                                  ("a picture", part.picture), ("noise", part.region.seed), ("cfg", part.region.cfg))
+         if there is not None] for part in regions.parts])
 
 
 def _with_models(parts: Sequence[Part]) -> list[Part]:

@@ -13,8 +13,8 @@ ENGINE = Path(diffusion_soup.__file__).parent
 FILES = sorted(ENGINE.rglob("*.py"))
 HOSTS = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "nodes", "server", "folder_paths", "aiohttp",
          "modules", "modules_forge", "backend", "gradio", "diffusion_soup_webui", "scripts"}
-#: Beside the standard library. Those after the first line are asked for where they are used, and may be missing.
-ALLOWED = {"torch", "numpy", "safetensors", "psutil", "tqdm"}
+#: Beside the standard library. The last three are asked for where they are used, and may be missing.
+ALLOWED = {"torch", "numpy", "safetensors", "psutil", "tqdm", "PIL"}
 TRAINING = {"diffusers", "transformers", "accelerate", "torchvision", "sd_mecha", "scipy", "PIL"}
 
 

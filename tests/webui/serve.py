@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from diffusion_soup_webui import style_section, styles, tab
 from diffusion_soup_webui.gradio_compat import on
+from diffusion_soup_webui.panorama import ui as panorama
 from tests.webui.fake_kitchen import FakeKitchen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,10 @@ def main(models: str, port: str, seconds: str = "2") -> None:
     with gr.Blocks(title=f"gradio {gr.__version__}") as page, gr.Tabs():
         with gr.Tab("Soup", elem_id="tab_dsoup"):
             soup.render()
+        with gr.Tab("txt2img", elem_id="tab_txt2img"):
+            sides = [gr.Slider(64, 2048, value, step=8, label=side, elem_id=f"txt2img_{side.lower()}")
+                     for side, value in (("Width", 1024), ("Height", 512))]
+            panorama.build("txt2img", sides)
         with gr.Tab("Other"):
             gr.Textbox(label="Something of another tab")
             gr.Button("A button of another tab")
