@@ -27,11 +27,13 @@ def register(show_tab: Callable[[Callable[[], Any]], None]) -> dict[str, type]:
     cook = kitchen()
     from modules import script_callbacks, shared
 
-    from . import api, infotext, settings, tab  # all of it now: later the extension's folder is no longer on sys.path
+    # All of it now: later the extension's folder is no longer on sys.path.
+    from . import api, infotext, settings, tab, xyz
     from .script import script_classes
 
     script_callbacks.on_ui_settings(lambda: settings.add(shared))
     show_tab(lambda: tab.build(cook, lambda: settings.preset_folders(shared.opts)))
     infotext.register(cook)
     api.register(cook)
+    xyz.register(cook)
     return script_classes(cook)

@@ -31,13 +31,6 @@ class A1111Host(WebUIHost):
         self._sd, self._vae = sd_models, sd_vae
         self._kept: Any = None
 
-    def vaes(self) -> list[str]:
-        return sorted(self._vae.vae_dict)
-
-    def vae_path(self, name: str) -> Path | None:
-        found = self._vae.vae_dict.get(name)
-        return Path(found) if found else None
-
     def _model(self) -> Any:
         return self._sd.model_data.sd_model
 

@@ -57,10 +57,6 @@ class Host(Protocol):
 
     def loras(self) -> list[str]: ...
 
-    def vaes(self) -> list[str]: ...
-
-    def vae_path(self, name: str) -> Path | None: ...
-
     def folders(self) -> dict[str, list[Path]]:
         """The model folders by kind, checkpoints' first one is where new ones are saved."""
 
@@ -109,6 +105,15 @@ class Host(Protocol):
 
     def discard(self) -> None:
         """Have the host load what the user chose before the next picture."""
+
+    def interrupted(self) -> bool:
+        """Whether the user has asked to stop what makes pictures."""
+
+    def say(self, text: str) -> None:
+        """Show this beside the progress of the pictures that are being made; nothing where it is empty."""
+
+    def grid_axes(self) -> list[str]:
+        """The axes of the X/Y/Z plot that is being made, by their labels."""
 
     def generation_begins(self, p: Any) -> None: ...
 
@@ -259,6 +264,19 @@ class WebUIHost:
 
     def _diffusion_model(self) -> torch.nn.Module:
         raise NotImplementedError
+
+    # -- pictures --------------------------------------------------------------------------------
+
+    def interrupted(self) -> bool:
+        state = self._shared.state
+        return bool(state.interrupted or getattr(state, "stopping_generation", False))
+
+    def say(self, text: str) -> None:
+        self._shared.state.textinfo = text or None
+
+    def grid_axes(self) -> list[str]:
+        plots = (getattr(self._shared.state, f"xyz_plot_{axis}", None) for axis in "xyz")
+        return [plot.axis.label for plot in plots if plot is not None]
 
     # -- the user's choices ----------------------------------------------------------------------
 
