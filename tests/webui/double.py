@@ -199,7 +199,8 @@ class WebUI:
         self._module("modules.paths", data_path=str(self.folder))
         self._module("modules.call_queue", queue_lock=self.queue_lock)
         self._module("modules.images", read_info_from_image=lambda image: (image.info.get("parameters"), {}))
-        plot = SimpleNamespace(AxisOption=AxisOption, axis_options=[AxisOption("Nothing", str, lambda p, x, xs: None)])
+        nothing = AxisOption("Nothing", str, lambda p, x, xs: None)
+        plot = SimpleNamespace(AxisOption=AxisOption, axis_options=[nothing])
         self._module("modules.scripts", Script=object, AlwaysVisible=object(), scripts_data=[
             SimpleNamespace(module=SimpleNamespace()), SimpleNamespace(module=plot)])
         self._module("modules.devices", autocast=contextlib.nullcontext)

@@ -27,7 +27,7 @@ import psutil
 from PIL import Image
 
 SETTINGS = {"steps": 2, "width": 64, "height": 64, "seed": 1, "sampler_name": "Euler", "cfg_scale": 4}
-SAVED = "real host soup"
+SAVED, SHARE = "real host soup", "[Soup] Share"
 
 
 class Refused(Exception):
@@ -79,7 +79,8 @@ class Host:
         except urllib.error.HTTPError as error:
             text = error.read().decode()
             with contextlib.suppress(ValueError):
-                text = json.loads(text).get("detail", text)
+                answer = json.loads(text)
+                text = answer.get("detail") or answer.get("errors") or text
             raise Refused(error.code, str(text)) from None
 
     def ours(self, verb: str, **body: Any) -> Any:
@@ -117,6 +118,22 @@ class Host:
         return {"diffusion_soup": 1, "ingredients": [{"file": file, "weight": share} for file, share
                                                      in zip(self.models, shares)], "text_encoder": "soup",
                 "vae": "soup", **more}
+
+    def cooks(self) -> int:
+        """How many cooks the log counts."""
+        return sum(entry["count"] for entry in self.get("/diffusion-soup/v1/log")["entries"])
+
+    def grid(self, *axes: tuple[str, str], **settings: Any) -> list[Picture]:
+        """The single pictures of a grid with these axes; the whole stays in ``sheet``."""
+        info = next(each for each in self.get("/sdapi/v1/script-info") if each["name"] == "x/y/z plot"
+                    and not each["is_img2img"])
+        labels = info["args"][0]["choices"]
+        axes = (*axes, *[("Nothing", "")] * (3 - len(axes)))
+        args = [part for label, values in axes for part in (labels.index(label), values, [])]
+        answer = self.post("/sdapi/v1/txt2img", prompt="a red circle", script_name="x/y/z plot", script_args=[
+            *args, True, True, False, False, False, False, False, 0, True], **{**SETTINGS, **settings})
+        self.sheet, *images = [Picture(base64.b64decode(each)) for each in answer["images"]]
+        return images
 
     def plain(self) -> None:
         """The first checkpoint, freshly chosen."""
@@ -360,6 +377,66 @@ def memory(host: Host) -> str:
     return f"{before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after ten cooks, {max(peaks) / 1e6:+.0f} MB at the peak"
 
 
+def grids(host: Host) -> str:
+    """Every cell is the soup that it says, cooked once; the model before is back, and memory as it was."""
+    host.plain()
+    checkpoint = host.picture()
+    host.cook(1, 1, 1)
+    soup = host.picture()
+    first, second = (Path(name).stem for name in host.models[1:])
+    axes = (SHARE, f"{first}: 0, 0.5, 2"), (SHARE, f"{second}: 25%, 60%"), ("Seed", "1, 2")
+    host.grid(*axes[:2])  # all is in memory that stays there
+    before, cooks = host.process.memory_info().rss, host.cooks()
+    sampler = _Peak(host.process)
+    with sampler:
+        images = host.grid(*axes)
+    cooked = host.cooks() - cooks
+    assert host.picture() == soup and host.status()["in_use"] in soup.text, "the soup in use is another after a grid"
+    after = host.process.memory_info().rss
+    assert cooked == 6 and len(images) == 12, (cooked, len(images))
+    assert len({image.pixels for image in images}) == 12
+    for at, image in enumerate(images):
+        recipe = json.loads(image.info["diffusion_soup"])
+        share = (0, 0.5, 2)[at % 3]
+        part = (0.25, 0.6)[at // 3 % 2]
+        wanted = [1, share, part * (1 + share) / (1 - part)]
+        found = [each["weight"] for each in recipe["ingredients"]]
+        assert all(abs(one - other) < 1e-9 for one, other in zip(found, wanted)), (at, found, wanted)
+        if at % 4 == 1:
+            host.ours("cook", recipe=recipe)
+            assert host.wait()["state"] == "done", host.status()
+            again = host.picture(seed=1 + at // 6)
+            assert again == image, f"cell {at} is not the picture of its recipe"
+            assert f"Soup: {host.status()['in_use']}" in image.text, image.text
+            host.ours("undo")
+            assert host.wait()["state"] == "done", host.status()
+    host.ours("undo")
+    host.wait()
+    assert host.picture() == checkpoint
+    for axis, sentence in (((SHARE, "ghost: 1"), "is not in this soup"), ((SHARE, f"{first}: x"), "is not a value"),
+                           ((SHARE, ""), "needs values")):
+        host.cook(1, 1, 1)
+        try:
+            host.grid(axis)
+            raise AssertionError(f"{axis} was taken")
+        except Refused as error:
+            # With a newer server than its own, the host's API tells of the group of errors, not of the one in it.
+            assert sentence in error.detail or "TaskGroup" in error.detail, error.detail
+    assert host.picture() == soup
+    thread = threading.Thread(target=lambda: host.grid(*axes, steps=30))
+    thread.start()
+    while host.get("/sdapi/v1/progress?skip_current_image=true")["state"]["job_no"] < 2:
+        time.sleep(0.05)
+    host.post("/sdapi/v1/interrupt")
+    thread.join()
+    assert host.picture() == soup, "the soup in use is another after a grid that was stopped"
+    host.plain()
+    assert host.picture() == checkpoint
+    assert after <= 1.05 * before, f"{before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after"
+    return (f"{cooked} cooks for {len(images)} pictures, {before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after, "
+            f"{(sampler.peak - before) / 1e6:+.0f} MB at the peak")
+
+
 class _Peak:
     """The largest resident size while inside."""
 
@@ -383,7 +460,7 @@ class _Peak:
 
 CHECKS = (equals_the_saved_soup, loras_before_and_after, undo_gives_the_same_pictures, switching_and_back,
           cancel_in_the_middle, second_cook_is_queued, pictures_and_cooks_wait_for_each_other, recipe_in_the_picture,
-          missing_files, other_kinds, memory)
+          missing_files, other_kinds, grids, memory)
 
 
 def main() -> int:
