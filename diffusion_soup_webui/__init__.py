@@ -28,12 +28,13 @@ def register(show_tab: Callable[[Callable[[], Any]], None]) -> dict[str, type]:
     from modules import script_callbacks, shared
 
     # All of it now: later the extension's folder is no longer on sys.path.
-    from . import api, infotext, settings, tab, xyz
+    from . import api, infotext, settings, style_section, tab, xyz
     from .script import script_classes
+    from .style_script import style_script
 
     script_callbacks.on_ui_settings(lambda: settings.add(shared))
     show_tab(lambda: tab.build(cook, lambda: settings.preset_folders(shared.opts)))
     infotext.register(cook)
     api.register(cook)
     xyz.register(cook)
-    return script_classes(cook)
+    return {**script_classes(cook), "DiffusionSoupStyles": style_script(cook, style_section.build)}

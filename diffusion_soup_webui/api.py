@@ -104,7 +104,8 @@ def router(kitchen: Any) -> APIRouter:
 
     @get("/styles", response_model=StylesAnswer, summary="The styles of the DMM student in use")
     def styles() -> Dict[str, Any]:  # noqa: UP006
-        return {"styles": kitchen.style_names()}
+        with _sentences():
+            return {"styles": kitchen.style_names()}
 
     @get("/log", response_model=LogAnswer, summary="Cooked recipes, newest first")
     def log(search: str = "") -> Dict[str, Any]:  # noqa: UP006

@@ -41,6 +41,17 @@ class Share:
 
 
 @dataclass(frozen=True)
+class StyleWeight:
+    """The weight of one style of a student."""
+
+    style: str
+    value: float
+
+    def label(self) -> str:
+        return f"{self.style}: {round(self.value, 8):g}"
+
+
+@dataclass(frozen=True)
 class Whole:
     """A recipe by the name of what it was read from."""
 
@@ -65,6 +76,11 @@ def shares(text: str, blocks: bool = False) -> list[Share]:
     if len(found) > MOST_VALUES:
         raise RecipeError(f"These are {len(found)} values; an axis takes at most {MOST_VALUES}.")
     return found
+
+
+def style_weights(text: str) -> list[StyleWeight]:
+    """The same for an axis of styles. Raises :class:`RecipeError`."""
+    return [StyleWeight(each.ingredient, each.value / 100 if each.percent else each.value) for each in shares(text)]
 
 
 def numbers(text: str) -> list[tuple[float, bool]]:

@@ -26,7 +26,6 @@ from diffusion_soup import (
 )
 from diffusion_soup.cook_log import CookLog
 from diffusion_soup.imports import recipe_from_checkpoint, recipe_from_history
-from diffusion_soup.metadata import style_names
 from diffusion_soup.progress import Progress, Silent
 from diffusion_soup.taste import taste
 
@@ -35,6 +34,7 @@ from .bridge import Host
 from .jobs import Job, Jobs, Status, Turn
 from .pot import Held, Pot
 from .shelf import Shelf, plain_stem
+from .students import Students
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,6 +46,7 @@ class Kitchen:
     def __init__(self, host: Host) -> None:
         self.host = host
         self._pot = Pot(host)
+        self.students = Students(host, self._pot)
         self._jobs = Jobs()
         self._hashes = HashCache(host.data / "hashes.json")
         self._log = CookLog(host.data / "cooks.jsonl")
@@ -190,13 +191,8 @@ class Kitchen:
 
     def style_names(self) -> list[str]:
         """The styles of the DMM student in use, if it is one."""
-        held = self._pot.current
-        if held is not None:
-            return list(held.plan.style_names)
-        source = self.host.loaded_from()
-        with suppress(SoupError):
-            return list(style_names(open_checkpoint(source).metadata) or ()) if source else []
-        return []
+        codebook = self.students.chosen()
+        return list(codebook.names) if codebook is not None else []
 
     def log(self, search: str = "") -> list[dict[str, Any]]:
         """Cooked recipes that match every word, the last cooked first."""

@@ -65,6 +65,11 @@ class Pot:
         """Whether the model in memory is the soup in use at this moment."""
         return self._is_in_memory(self.held)
 
+    @property
+    def in_memory(self) -> Held | None:
+        """The soup that the model in memory is: the one in use, or one that is lent."""
+        return next((soup for soup in (self._lent, self.held) if self._is_in_memory(soup)), None)
+
     def _is_in_memory(self, soup: Held | None) -> bool:
         return soup is not None and self._host.identity() is soup.identity
 

@@ -1,4 +1,4 @@
-"""Axes of the host's X/Y/Z plot: shares, shares in blocks, whole recipes.
+"""Axes of the host's X/Y/Z plot: shares, shares in blocks, whole recipes, style weights.
 
 A grid is of the soup in use, or of the Soup tab's table where none is, as all axes together change it. Each cell's soup
 is lent: what is in use stays in use, and comes back when the grid ends, however it ends.
@@ -15,12 +15,12 @@ from typing import Any
 from diffusion_soup import Cancelled, Recipe, RecipeError, SoupError
 from diffusion_soup.errors import shown
 
-from . import axes
-from .axes import Share, Whole
+from . import axes, styles
+from .axes import Share, StyleWeight, Whole
 from .bridge.host import names_checkpoint
 from .pot import Held
 
-RECIPE, SHARE, BLOCK = "[Soup] Recipe", "[Soup] Share", "[Soup] Share in a block"
+RECIPE, SHARE, BLOCK, STYLE = "[Soup] Recipe", "[Soup] Share", "[Soup] Share in a block", "[Soup] Style weight"
 _CHECKPOINT = "Checkpoint name"
 _GRID, _VALUES, _LENT = "diffusion_soup_grid", "diffusion_soup_values", "diffusion_soup_lent"
 
@@ -68,7 +68,26 @@ def build(kitchen: Any, kind: Callable[..., Any]) -> list[Any]:
 
     return [axis(RECIPE, 0.98, lambda name: Whole(name, read_recipe(kitchen, name)), choices=kitchen.shelf.names),
             axis(SHARE, 0.96, prepare=axes.shares),
-            axis(BLOCK, 0.94, prepare=lambda text: axes.shares(text, blocks=True))]
+            axis(BLOCK, 0.94, prepare=lambda text: axes.shares(text, blocks=True)),
+            kind(STYLE, lambda value: value, lambda p, value, values: style(kitchen, p, value),
+                 format_value=lambda p, option, value: value.label(), prepare=axes.style_weights)]
+
+
+def style(kitchen: Any, p: Any, value: StyleWeight) -> None:
+    """One style's weight for a cell; what the section *DMM styles* says of the others stays. Raises
+    :class:`SoupError`."""
+    settings = styles.asked(p) or styles.StyleSettings()
+    soups = getattr(p, _GRID, None)
+    if soups is None and not _names_checkpoint(kitchen.host, p):
+        codebook = kitchen.students.chosen()
+        if codebook is None:
+            raise SoupError(f"The model in use is no DMM student, so there is no style {shown(value.style)}. Choose a "
+                            "student, or cook a soup with one.")
+        settings = settings.with_weights(styles.named({value.style: value.value}, codebook))
+        settings.style(codebook)  # or a sentence why not
+    else:
+        settings = settings.with_weights({value.style: value.value})
+    styles.ask(p, settings)
 
 
 def read_recipe(kitchen: Any, name: str) -> Recipe:
@@ -169,8 +188,7 @@ class Grid:
         """All that can be refused is refused before anything is cooked."""
         if self._checked:
             return
-        host = self._kitchen.host
-        if names_checkpoint(host, getattr(p, "override_settings", None)) or _CHECKPOINT in host.grid_axes():
+        if _names_checkpoint(self._kitchen.host, p):
             raise SoupError("A grid of soups takes no other checkpoint: the recipe says which files there are. Take "
                             "the checkpoint out of the request, or out of the axes.")
         kinds = {_kind(recipe): recipe for recipe in
@@ -197,8 +215,13 @@ class _Progress:
         self._host.say(f"{self._what}: {what}, {done / total if total else 1:.0%}")
 
     def cancelled(self) -> bool:
-        stopped: bool = self._host.interrupted()
+        stopped: bool = self._host.stopping()
         return stopped
+
+
+def _names_checkpoint(host: Any, p: Any) -> bool:
+    """Whether a cell is of a checkpoint of its own: that the request names, or another axis."""
+    return names_checkpoint(host, getattr(p, "override_settings", None)) or _CHECKPOINT in host.grid_axes()
 
 
 def _kind(recipe: Recipe) -> str:

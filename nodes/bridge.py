@@ -33,11 +33,10 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from ..diffusion_soup import HashCache, ModelFile, ModelFolders
-from ..diffusion_soup.architecture import DIFFUSION, STYLES, TEXT, UNET, VAE, part_of
+from ..diffusion_soup.architecture import DIFFUSION, TEXT, UNET, VAE, part_of
 from ..diffusion_soup.checkpoint import DTYPES, TensorInfo
 from ..diffusion_soup.cook import execute, require_memory
-from ..diffusion_soup.dmm import Codebook, Student, has_unet
-from ..diffusion_soup.dmm.student import read_codebook
+from ..diffusion_soup.dmm import Student, has_unet
 from ..diffusion_soup.errors import Cancelled, FileError, MismatchError
 from ..diffusion_soup.jobs import Report
 from ..diffusion_soup.memory import Reserve
@@ -251,16 +250,6 @@ def cook(plan: Plan, device: str, parts: Parts = Parts(), reserve: Reserve = Res
                   parts.clip if given[TEXT] else new_clip, parts.vae if given[VAE] else new_vae,
                   plan.part(TEXT), plan.part(VAE), base_report=report, report=report, notes=notes,
                   cooked=len(plan.steps) - len(known))
-
-
-def codebook(plan: Plan) -> Codebook | None:
-    """The styles of a soup that has a student among its ingredients."""
-    terms = {step.key: step.terms[0] for step in plan.part(STYLES)}
-    if not terms:
-        return None
-    source = next(iter(terms.values())).source
-    return read_codebook(source.checkpoint, {key: term.info for key, term in terms.items()},
-                         plan.architecture.family, source.file)
 
 
 def load_student(student: Student) -> tuple[Any, Any, Any]:

@@ -13,6 +13,7 @@ from comfy_api.latest import io
 
 from ..diffusion_soup import ModelFile, Recipe, RecipeError, cook_to_file, graph, prepare, read_recipe
 from ..diffusion_soup.blocks import DIALECTS
+from ..diffusion_soup.dmm.student import soup_codebook
 from ..diffusion_soup.errors import shown
 from ..diffusion_soup.memory import Reserve
 from ..diffusion_soup.methods import METHODS
@@ -192,7 +193,7 @@ class DSoupCook(io.ComfyNode):
                         bridge.make_room(reserve)
                     soup = bridge.cook(plan, _device(device), parts, reserve)
                 kept.put(node_id, soup)
-                codebook = bridge.codebook(plan)
+                codebook = soup_codebook(plan)
             finally:
                 plan.close()
         embed_cooked(cls.hidden.extra_pnginfo, node_id, plan.recipe)

@@ -25,6 +25,7 @@ from .. import layout
 from ..checkpoint import DTYPES, Checkpoint, TensorInfo, open_checkpoint
 from ..errors import FileError, MismatchError, RecipeError, shown
 from ..metadata import STYLES_KEY, style_names
+from ..plan import Plan
 from ..progress import Progress, Silent, check
 from ..writer import StreamingWriter
 from .codebook import TITLES, Codebook, StyleMLP
@@ -139,6 +140,16 @@ def open_student(path: str | os.PathLike[str], names: Sequence[str] | None = Non
 def read_codebook(checkpoint: Checkpoint, keys: Mapping[str, TensorInfo], family: str, file: str) -> Codebook:
     """The codebook among canonical ``keys`` of a checkpoint."""
     return _codebook(_readers(checkpoint, keys), family, file, style_names(checkpoint.metadata))
+
+
+def soup_codebook(plan: Plan) -> Codebook | None:
+    """The styles of a soup that has a student among its ingredients: whole, as they are in that student."""
+    terms = {step.key: step.terms[0] for step in plan.part(arch.STYLES)}
+    if not terms:
+        return None
+    source = next(iter(terms.values())).source
+    return read_codebook(source.checkpoint, {key: term.info for key, term in terms.items()},
+                         plan.architecture.family, source.file)
 
 
 def style_tensors(codebook: Codebook) -> dict[str, torch.Tensor]:

@@ -97,6 +97,15 @@ class Host(Protocol):
     def device(self) -> str:
         """Where to take sums."""
 
+    def unet(self) -> torch.nn.Module | None:
+        """The diffusion model in memory; None where there is none, or it has no time embedding."""
+
+    def unet_replaced(self) -> str:
+        """What computes in the UNet's place, in words; "" where it is the UNet itself."""
+
+    def interrupted(self) -> bool:
+        """Whether the user has stopped, or skipped, what is being made."""
+
     def replaced(self) -> frozenset[str]:
         """Parts for which the user chose files of their own, which stay."""
 
@@ -106,8 +115,8 @@ class Host(Protocol):
     def discard(self) -> None:
         """Have the host load what the user chose before the next picture."""
 
-    def interrupted(self) -> bool:
-        """Whether the user has asked to stop what makes pictures."""
+    def stopping(self) -> bool:
+        """Whether the user has asked to stop what makes pictures, now or after this one."""
 
     def say(self, text: str) -> None:
         """Show this beside the progress of the pictures that are being made; nothing where it is empty."""
@@ -267,7 +276,7 @@ class WebUIHost:
 
     # -- pictures --------------------------------------------------------------------------------
 
-    def interrupted(self) -> bool:
+    def stopping(self) -> bool:
         state = self._shared.state
         return bool(state.interrupted or getattr(state, "stopping_generation", False))
 
@@ -277,6 +286,22 @@ class WebUIHost:
     def grid_axes(self) -> list[str]:
         plots = (getattr(self._shared.state, f"xyz_plot_{axis}", None) for axis in "xyz")
         return [plot.axis.label for plot in plots if plot is not None]
+
+    def unet(self) -> torch.nn.Module | None:
+        try:
+            found = self._diffusion_model()
+        except AttributeError:
+            return None  # nothing is loaded yet
+        return found if hasattr(found, "time_embed") else None
+
+    def unet_replaced(self) -> str:
+        from modules import sd_unet
+        current = getattr(sd_unet, "current_unet", None)
+        return "" if current is None else str(getattr(getattr(current, "option", None), "label", "an SD Unet"))
+
+    def interrupted(self) -> bool:
+        state = self._shared.state
+        return bool(state.interrupted or state.skipped)
 
     # -- the user's choices ----------------------------------------------------------------------
 

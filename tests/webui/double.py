@@ -195,7 +195,8 @@ class WebUI:
         options = SimpleNamespace(ckpt_dir=None, lora_dir=str(self.folder / "models" / "Lora"), api=True, api_auth=None,
                                   skip_load_model_at_start=True)
         self.shared = self._module("modules.shared", opts=Options(sd_model_checkpoint=chosen, sd_checkpoint_hash="x"),
-                                   cmd_opts=options, state=SimpleNamespace(interrupted=False, textinfo=None))
+                                   cmd_opts=options,
+                                   state=SimpleNamespace(interrupted=False, skipped=False, textinfo=None))
         self._module("modules.paths", data_path=str(self.folder))
         self._module("modules.call_queue", queue_lock=self.queue_lock)
         self._module("modules.images", read_info_from_image=lambda image: (image.info.get("parameters"), {}))
@@ -205,9 +206,11 @@ class WebUI:
             SimpleNamespace(module=SimpleNamespace()), SimpleNamespace(module=plot)])
         self._module("modules.devices", autocast=contextlib.nullcontext)
         self._module("modules.sd_unet", current_unet=None)
+        self._module("modules.extra_networks", extra_network_registry={})
         self._module("modules.script_callbacks", model_loaded_callback=lambda model: None, **{
             f"on_{name}": lambda callback, name=name: self.callbacks.setdefault(name, []).append(callback)
-            for name in ("before_ui", "ui_tabs", "ui_settings", "app_started", "before_image_saved", "infotext_pasted")})
+            for name in ("before_ui", "ui_tabs", "ui_settings", "app_started", "before_image_saved", "infotext_pasted",
+                         "cfg_denoiser")})
         self.sd_models = self._module("modules.sd_models", CheckpointInfo=CheckpointInfo, checkpoints_list={},
                                       checkpoint_aliases={}, model_path=str(self.checkpoints),
                                       list_models=self._list_models)

@@ -78,10 +78,11 @@ class TestLoader:
 
     def test_a_tab_that_cannot_be_built(self, load, gradio, webui, monkeypatch):
         fake = ModuleType("diffusion_soup_webui.tab")
-        fake.build = lambda kitchen, preset_folders: 1 / 0
+        fake.build = lambda *needed: 1 / 0
         pytest.importorskip("fastapi")
         import diffusion_soup_webui  # noqa: F401
-        monkeypatch.setitem(sys.modules, "diffusion_soup_webui.tab", fake)
+        for name in ("tab", "style_section"):
+            monkeypatch.setitem(sys.modules, f"diffusion_soup_webui.{name}", fake)
         load()
         assert "ZeroDivisionError" in gradio[0]
 
