@@ -15,13 +15,12 @@ from typing import Any
 from diffusion_soup import Cancelled, Recipe, RecipeError, SoupError
 from diffusion_soup.errors import shown
 
-from . import axes, styles
-from .axes import Share, StyleWeight, Whole
-from .bridge.host import names_checkpoint
+from . import axes, style_axis
+from .axes import Share, Whole
+from .bridge.host import grid_names_checkpoint
 from .pot import Held
 
-RECIPE, SHARE, BLOCK, STYLE = "[Soup] Recipe", "[Soup] Share", "[Soup] Share in a block", "[Soup] Style weight"
-_CHECKPOINT = "Checkpoint name"
+RECIPE, SHARE, BLOCK = "[Soup] Recipe", "[Soup] Share", "[Soup] Share in a block"
 _GRID, _VALUES, _LENT = "diffusion_soup_grid", "diffusion_soup_values", "diffusion_soup_lent"
 
 
@@ -69,25 +68,7 @@ def build(kitchen: Any, kind: Callable[..., Any]) -> list[Any]:
     return [axis(RECIPE, 0.98, lambda name: Whole(name, read_recipe(kitchen, name)), choices=kitchen.shelf.names),
             axis(SHARE, 0.96, prepare=axes.shares),
             axis(BLOCK, 0.94, prepare=lambda text: axes.shares(text, blocks=True)),
-            kind(STYLE, lambda value: value, lambda p, value, values: style(kitchen, p, value),
-                 format_value=lambda p, option, value: value.label(), prepare=axes.style_weights)]
-
-
-def style(kitchen: Any, p: Any, value: StyleWeight) -> None:
-    """One style's weight for a cell; what the section *DMM styles* says of the others stays. Raises
-    :class:`SoupError`."""
-    settings = styles.asked(p) or styles.StyleSettings()
-    soups = getattr(p, _GRID, None)
-    if soups is None and not _names_checkpoint(kitchen.host, p):
-        codebook = kitchen.students.chosen()
-        if codebook is None:
-            raise SoupError(f"The model in use is no DMM student, so there is no style {shown(value.style)}. Choose a "
-                            "student, or cook a soup with one.")
-        settings = settings.with_weights(styles.named({value.style: value.value}, codebook))
-        settings.style(codebook)  # or a sentence why not
-    else:
-        settings = settings.with_weights({value.style: value.value})
-    styles.ask(p, settings)
+            style_axis.build(kitchen, kind)]
 
 
 def read_recipe(kitchen: Any, name: str) -> Recipe:
@@ -107,6 +88,11 @@ def read_recipe(kitchen: Any, name: str) -> Recipe:
 def lent(p: Any) -> Held | None:
     """The soup that this cell of a grid is made with."""
     return getattr(p, _LENT, None)
+
+
+def has_soups(p: Any) -> bool:
+    """Whether the cells of this request's grid are different soups."""
+    return hasattr(p, _GRID)
 
 
 def grid_of(kitchen: Any, p: Any) -> Grid:
@@ -188,7 +174,7 @@ class Grid:
         """All that can be refused is refused before anything is cooked."""
         if self._checked:
             return
-        if _names_checkpoint(self._kitchen.host, p):
+        if grid_names_checkpoint(self._kitchen.host, p):
             raise SoupError("A grid of soups takes no other checkpoint: the recipe says which files there are. Take "
                             "the checkpoint out of the request, or out of the axes.")
         kinds = {_kind(recipe): recipe for recipe in
@@ -217,11 +203,6 @@ class _Progress:
     def cancelled(self) -> bool:
         stopped: bool = self._host.stopping()
         return stopped
-
-
-def _names_checkpoint(host: Any, p: Any) -> bool:
-    """Whether a cell is of a checkpoint of its own: that the request names, or another axis."""
-    return names_checkpoint(host, getattr(p, "override_settings", None)) or _CHECKPOINT in host.grid_axes()
 
 
 def _kind(recipe: Recipe) -> str:

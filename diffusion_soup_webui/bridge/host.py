@@ -138,6 +138,11 @@ def names_checkpoint(host: Host, settings: Mapping[str, Any] | None) -> bool:
     return isinstance(wanted, str) and host.alias(wanted) is not None
 
 
+def grid_names_checkpoint(host: Host, p: Any) -> bool:
+    """Whether a cell of a grid is of a checkpoint of its own: one that the request names, or another axis."""
+    return names_checkpoint(host, getattr(p, "override_settings", None)) or "Checkpoint name" in host.grid_axes()
+
+
 def soup_info(info: Any, identity: Identity, loaded_from: Path) -> Any:
     """A CheckpointInfo for a soup: the host shows its name and hash, and finds it under no file, list or cache."""
     soup = copy.copy(info)

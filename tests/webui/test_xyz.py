@@ -1,12 +1,14 @@
 """Grids of soups in both fake hosts: what is cooked, what the pictures say, and what is in memory afterwards."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 
 from diffusion_soup import SoupError
 from diffusion_soup import cook as engine_cook
-from diffusion_soup_webui import infotext, xyz
+from diffusion_soup_webui import infotext, styles, xyz
+from diffusion_soup_webui.style_axis import STYLE
 
 from .conftest import cook, recipe
 from .test_kitchen import agrees, checkpoint
@@ -34,7 +36,7 @@ def cooks(kitchen, monkeypatch):
 
 
 def test_each_axis_is_there_once(plot):
-    assert [option.label for option in plot] == ["Nothing", xyz.RECIPE, xyz.SHARE, xyz.BLOCK]
+    assert [option.label for option in plot] == ["Nothing", xyz.RECIPE, xyz.SHARE, xyz.BLOCK, STYLE]
 
 
 def test_a_cell_is_the_soup_it_says(webui, kitchen, script, models, plot, cooks):
@@ -194,3 +196,60 @@ def test_recipes_are_kept_once(kitchen, webui):
     (shelf.folder / "more").mkdir()
     (shelf.folder / names[0]).rename(shelf.folder / "more/first.json")
     assert shelf.names()[1] == "more/first.json" and shelf.read("more\\first.json") == recipe(a=1)
+
+
+# -- styles ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def student(kitchen, monkeypatch):
+    """The model in memory has two styles."""
+    codebook = SimpleNamespace(names=("Ink", "ember"))
+    monkeypatch.setattr(kitchen.students, "chosen", lambda: codebook)
+    monkeypatch.setattr(kitchen.students, "in_memory", lambda: codebook)
+
+
+def asked(made):
+    return {at[:2]: styles.asked(cell) for at, cell in made.cells.items()}
+
+
+def test_style_weights(webui, kitchen, script, plot, student):
+    made = webui.grid([script], (STYLE, "ink: 0-1 [3]"), (STYLE, "Ember: 0, 100%"))
+    assert made.labels[:2] == [["ink: 0", "ink: 0.5", "ink: 1"], ["Ember: 0", "Ember: 1"]]
+    found = asked(made)
+    assert found[0, 0] is None, "no style at all"
+    assert (found[1, 0].weights, found[1, 0].strength) == ("Ink = 0.5, ember = 0", 0.5)
+    assert (found[1, 1].weights, found[1, 1].strength) == ("Ink = 0.5, ember = 1", 1)
+    assert webui.loads == ["a.safetensors"]
+
+
+def test_style_weights_beside_the_section(webui, kitchen, script, plot, student, monkeypatch):
+    section = styles.StyleSettings("Ink = 0.2, ember = 0.3", strength=0.7, normalise=False)
+    before = styles.asked
+    monkeypatch.setattr(styles, "asked", lambda p: before(p) or section)
+    found = asked(webui.grid([script], (STYLE, "ink: 0, 2")))
+    assert [found[at, 0].weights for at in (0, 1)] == ["Ink = 0, ember = 0.3", "Ink = 2, ember = 0.3"]
+    assert all(each.strength == 0.7 and not each.normalise for each in found.values())
+
+
+def test_style_weights_of_soups(webui, kitchen, script, plot, student, cooks):
+    cook(kitchen, recipe(a=1, b=1))
+    for axes in ((STYLE, "ink: 0, 1"), (xyz.SHARE, "b: 1, 2")), ((xyz.SHARE, "b: 1, 2"), (STYLE, "ink: 0, 1")):
+        cooks.clear()
+        made = webui.grid([script], *axes)
+        assert len(made.cells) == 4 and len(cooks) == 2
+        assert sum(each is not None for each in asked(made).values()) == 2
+
+
+@pytest.mark.parametrize("axis, sentence", [
+    ("ghost: 1", "There is no style .ghost.; the model has Ink, ember"), ("ink: 0, ghost: 1", "There is no style"),
+    ("ink: -1", "negative weight -1"), ("ink", "does not say which"), ("ink: x", "is not a value")])
+def test_styles_that_cannot_be(webui, script, plot, student, axis, sentence):
+    with pytest.raises(SoupError, match=sentence):
+        webui.grid([script], (STYLE, axis))
+    assert webui.loads == []
+
+
+def test_styles_of_a_model_that_has_none(webui, script, plot):
+    with pytest.raises(SoupError, match="The model is no DMM student"):
+        webui.grid([script], (STYLE, "ink: 1"))
