@@ -27,7 +27,7 @@ import psutil
 from PIL import Image
 
 SETTINGS = {"steps": 2, "width": 64, "height": 64, "seed": 1, "sampler_name": "Euler", "cfg_scale": 4}
-SAVED, SHARE = "real host soup", "[Soup] Share"
+SAVED, SHARE, STYLE = "real host soup", "[Soup] Share", "[Soup] Style weight"
 
 
 class Refused(Exception):
@@ -99,9 +99,11 @@ class Host:
         """Without and with a LoRA, and without again: a LoRA that stays shows in the last."""
         return [self.picture(), self.picture(f"a red circle <lora:{self.lora}:1>"), self.picture()]
 
+    def titles(self) -> dict[str, str]:
+        return {Path(each["filename"]).name: each["title"] for each in self.get("/sdapi/v1/sd-models")}
+
     def choose(self, name: str) -> None:
-        titles = {Path(each["filename"]).name: each["title"] for each in self.get("/sdapi/v1/sd-models")}
-        self.post("/sdapi/v1/options", sd_model_checkpoint=titles[name])
+        self.post("/sdapi/v1/options", sd_model_checkpoint=self.titles()[name])
 
     def wait(self) -> Any:
         while (status := self.status())["state"] in ("queued", "cooking"):
@@ -437,6 +439,24 @@ def grids(host: Host) -> str:
             f"{(sampler.peak - before) / 1e6:+.0f} MB at the peak")
 
 
+def grid_of_styles(host: Host) -> str:
+    """A student among the checkpoints: each cell is the picture of its style alone."""
+    student = next((name for name in sorted(host.titles()) if "student" in name), None)
+    if student is None:
+        return "left out: no checkpoint is called student"
+    host.choose(student)
+    plain = host.picture()
+    first, second, *_ = host.get("/diffusion-soup/v1/styles")["styles"]
+    images = host.grid((STYLE, f"{first}: 0, 0.5, 1"), (STYLE, f"{second}: 0, 100%"))
+    assert len({image.pixels for image in images}) == 6 and images[0] == plain
+    both = f"{first} = 1, {second} = 1"
+    for at, weights, strength in ((1, f"{first} = 0.5", 0.5), (3, f"{second} = 1", 1), (5, both, 1)):
+        styled = host.picture(alwayson_scripts={"DMM styles": {"args": [{"weights": weights, "strength": strength}]}})
+        assert styled == images[at] and f"{second} = " in images[at].text, (at, weights, images[at].text)
+    host.plain()
+    return images[1].text.splitlines()[-1][-140:]
+
+
 class _Peak:
     """The largest resident size while inside."""
 
@@ -460,7 +480,7 @@ class _Peak:
 
 CHECKS = (equals_the_saved_soup, loras_before_and_after, undo_gives_the_same_pictures, switching_and_back,
           cancel_in_the_middle, second_cook_is_queued, pictures_and_cooks_wait_for_each_other, recipe_in_the_picture,
-          missing_files, other_kinds, grids, memory)
+          missing_files, other_kinds, grids, grid_of_styles, memory)
 
 
 def main() -> int:

@@ -1,6 +1,10 @@
-"""The Soup tab alone in one gradio, with its style and scripts in the page as the hosts put them there.
+"""The Soup tab in one gradio, with its style and scripts in the page as the hosts put them there.
 
-    .gradio/4.40.0/bin/python -m tests.webui.serve MODELS PORT [SECONDS] [--dark]
+    .gradio/4.40.0/bin/python -m tests.webui.serve MODELS PORT [SECONDS]
+    .gradio/4.40.0/bin/python -m tests.webui.serve FOLDER PORT real
+
+In the first form a kitchen that only pretends, over MODELS/checkpoints and MODELS/loras. In the second the real one on
+the fake Forge of the tests, with checkpoints and LoRAs where Forge has them in FOLDER, and the section of the scripts.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import Response
 
-from diffusion_soup_webui import tab
+from diffusion_soup_webui import style_section, tab
+from diffusion_soup_webui.kitchen import Kitchen
+from tests.webui.double import WebUI
 from tests.webui.fake_kitchen import FakeKitchen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +31,7 @@ HERE = "file=extensions/soup"  # as the hosts' own route is called
 
 def main(models: str, port: str, seconds: str = "2") -> None:
     mimetypes.add_type("application/javascript", ".js")
-    kitchen = FakeKitchen(Path(models), float(seconds))
+    kitchen = _real(Path(models)) if seconds == "real" else FakeKitchen(Path(models), float(seconds))
     app = FastAPI()
 
     @app.get(f"/{HERE}/{{path:path}}")
@@ -47,10 +53,20 @@ def main(models: str, port: str, seconds: str = "2") -> None:
         with gr.Tab("Soup", elem_id="tab_dsoup"):
             soup.render()
         with gr.Tab("Other"):
+            if seconds == "real":
+                style_section.build(kitchen, lambda name: f"script_txt2img_dmm_styles_{name}")
             gr.Textbox(label="Something of another tab")
             gr.Button("A button of another tab")
     gr.mount_gradio_app(app, page, path="/")
     uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
+
+
+def _real(folder: Path) -> Kitchen:
+    """Ours on a host that stays until the process ends."""
+    chosen = next(path.name for path in sorted((folder / "models/Stable-diffusion").iterdir()))
+    WebUI(folder, chosen, "forge").__enter__()
+    from diffusion_soup_webui.bridge import connect
+    return Kitchen(connect())
 
 
 async def _with_scripts(request, call_next):
