@@ -92,7 +92,8 @@ def main() -> None:
         student.make(DEMO / "models", progress=ticker)
     from playwright.sync_api import sync_playwright
 
-    with tempfile.TemporaryDirectory(prefix="webui-", ignore_cleanup_errors=True) as folder, sync_playwright() as running:
+    with tempfile.TemporaryDirectory(prefix="webui-", ignore_cleanup_errors=True) as folder, \
+            sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         for name in options.names or SHOTS:
             path = options.folder / f"{name}.jpg"
@@ -140,24 +141,28 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 def take(chromium: Any, url: str, shot: Shot, path: Path) -> None:
     """Open the page, prepare it and cut the picture out."""
-    soup = SoupPage(chromium, url, shot.theme, scale=2)
+    soup = SoupPage(chromium, url, shot.theme, scale=1.5)
     shot.prepare(soup)
     soup.page.mouse.move(5, 5)
     soup.page.wait_for_timeout(1000)  # requests, and whatever is animated
     path.parent.mkdir(parents=True, exist_ok=True)
-    soup.page.locator(shot.element).first.screenshot(path=path, type="jpeg", quality=88)
+    soup.page.locator(shot.element).first.screenshot(path=path, type="jpeg", quality=86)
     soup.close()
 
 
 def _load(soup: SoupPage, recipe: dict[str, Any]) -> None:
     soup.load(json.dumps(recipe))
-    soup.said("Loaded", "#dsoup_recipe_status")
-    soup.recipe(f"recipe => recipe.ingredients.length === {len(recipe['ingredients'])}")
+    rows = len(recipe["ingredients"])
+    soup.wait("rows => document.querySelectorAll('.ds-rows .ds-row').length === rows", rows)
+    soup.recipe(f"recipe => recipe.ingredients.length === {rows}")
 
 
 def _cook(soup: SoupPage) -> None:
+    """Until the soup of the table is the one in use, and is in the list of those that were cooked."""
+    before = soup.page.locator("#dsoup_log .ds-entry").count()
     soup.page.click("#dsoup_cook_now")
-    soup.said("In use:")
+    soup.wait("before => document.querySelectorAll('#dsoup_log .ds-entry').length > before", before)
+    soup.page.wait_for_selector("#dsoup_cancel_now", state="hidden")
 
 
 if __name__ == "__main__":

@@ -208,7 +208,9 @@ class Kitchen:
             headers.require_files(recipe, models, job)
             plan = prepare(recipe, models, job)
             try:
+                asked = time.perf_counter()
                 turn.come()
+                begun += time.perf_counter() - asked  # waiting is not cooking
                 held = self._pot.cook(plan, models, job)
             finally:
                 plan.close()

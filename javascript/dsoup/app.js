@@ -209,7 +209,7 @@ class App {
       const seen = document.visibilityState === "visible" && this.element.offsetParent !== null;
       if (seen && performance.now() - this.looked > STALE && !BUSY.includes(this.status.state)) void this.#look();
     };
-    this.element.addEventListener("pointerenter", look);
+    this.element.addEventListener("pointermove", look);
     this.element.addEventListener("focusin", look);
     document.addEventListener("visibilitychange", look);
     window.addEventListener("focus", look);

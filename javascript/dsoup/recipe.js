@@ -132,7 +132,7 @@ export class RecipeCard {
   }
 
   async #keep() {
-    const { kept, error } = await this.app.ask.quick("keep", { draft: this.app.draft });
+    const { kept, error } = await this.app.ask.quick("keep", { draft: this.app.sent() });
     this.#say(error ?? `Kept as ${kept}. It is among the values of the axis [Soup] Recipe.`, Boolean(error));
   }
 
