@@ -21,6 +21,9 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from pydantic import BaseModel, Field
 
 from diffusion_soup import FileError, Recipe, SoupError
+from diffusion_soup.dmm import EASINGS, MODES
+
+from .styles import TITLE
 
 PREFIX = "/diffusion-soup/v1"
 _MAX_BODY = 32 << 20
@@ -64,6 +67,10 @@ class RecipeAnswer(BaseModel):
 
 class StylesAnswer(BaseModel):
     styles: List[str] = Field(description="of the DMM student in use, in order; empty for any other model")  # noqa: UP006
+    modes: List[str] = Field(description="how several styles become one")  # noqa: UP006
+    easings: List[str] = Field(description="ways from one key frame of a schedule to the next")  # noqa: UP006
+    script: str = Field(TITLE, description="in alwayson_scripts, with args [{\"weights\": {\"anime\": 0.7}}] and, "
+                        "where wanted, mode, strength, normalise, extrapolate, schedule")
 
 
 class TasteAnswer(BaseModel):
@@ -105,7 +112,7 @@ def router(kitchen: Any) -> APIRouter:
     @get("/styles", response_model=StylesAnswer, summary="The styles of the DMM student in use")
     def styles() -> Dict[str, Any]:  # noqa: UP006
         with _sentences():
-            return {"styles": kitchen.style_names()}
+            return {"styles": kitchen.style_names(), "modes": list(MODES), "easings": list(EASINGS)}
 
     @get("/log", response_model=LogAnswer, summary="Cooked recipes, newest first")
     def log(search: str = "") -> Dict[str, Any]:  # noqa: UP006

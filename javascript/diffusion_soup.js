@@ -1,34 +1,42 @@
 /**
- * The Soup tab's editor is put into the page as soon as its place is there; the rest are modules.
+ * Our editors are put into the page as soon as their places are there; the rest are modules.
  *
- * A1111 and Forge load this file as a plain script. Without it the tab has plain fields.
+ * A1111 and Forge load this file as a plain script. Without it there are plain fields.
  */
 (() => {
   const here = new URL("./", document.currentScript.src);
+  // A place in the page, and the module that fills it.
+  const EDITORS = { "#dsoup_editor": "app", ".dsoup_styles_place": "styles" };
   // Fetched first, so that after an update no module comes old out of the browser's cache.
   const MODULES = [
     ...["app", "ask", "blocks", "cook", "draft", "fields", "log", "picker", "recipe", "row", "settings", "stack",
-      "table", "taste"].map((name) => `dsoup/${name}.js`),
+      "styles", "table", "taste"].map((name) => `dsoup/${name}.js`),
     ...["block_bars", "block_editor", "block_state", "block_tables", "block_text", "block_tools", "elements",
-      "nodes", "words"].map((name) => `../js/lib/${name}.js`),
+      "nodes", "style_console", "style_corners", "style_fader", "style_mix_list", "style_mixes", "style_names",
+      "style_pad", "style_shapes", "style_sliders", "style_state", "style_text", "style_tools",
+      "words"].map((name) => `../js/lib/${name}.js`),
   ];
-  let app = null;
+  const open = {};
+  const tried = new WeakSet(); // places that are being filled, or could not be
+  let fetched = null;
 
-  async function start(place) {
-    const urls = MODULES.map((name) => new URL(name, here).href);
-    await Promise.allSettled(urls.map((url) => fetch(url, { cache: "no-cache" })));
-    app ??= (await import(urls[0])).open(window.dsoup);
-    if (place.isConnected && !place.childElementCount) app.mount(place);
+  async function start(name, place) {
+    fetched ??= Promise.allSettled(MODULES.map((path) => fetch(new URL(path, here).href, { cache: "no-cache" })));
+    await fetched;
+    open[name] ??= (await import(new URL(`dsoup/${name}.js`, here).href)).open(window.dsoup);
+    if (place.isConnected && !place.childElementCount) open[name].mount(place);
+    if (place.childElementCount) tried.delete(place);
   }
 
   window.dsoup = { take: () => "{}" };
-  let starting = null;
   function look() {
-    const place = document.getElementById("dsoup_editor");
-    if (!place || place.childElementCount || starting) return;
-    starting = start(place).catch((error) => console.error("Diffusion Soup:", error)).finally(() => {
-      starting = place.childElementCount ? null : false;
-    });
+    for (const [selector, name] of Object.entries(EDITORS)) {
+      for (const place of document.querySelectorAll(selector)) {
+        if (place.childElementCount || tried.has(place)) continue;
+        tried.add(place);
+        start(name, place).catch((error) => console.error("Diffusion Soup:", error));
+      }
+    }
   }
-  new MutationObserver(() => starting === false || look()).observe(document, { childList: true, subtree: true });
+  new MutationObserver(look).observe(document, { childList: true, subtree: true });
 })();

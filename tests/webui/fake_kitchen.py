@@ -39,6 +39,7 @@ class FakeKitchen:
         self.cooked: list[dict] = []
         self.asked = 0
         self.shelf, self.table = Shelf(root / "recipes"), None
+        self.styles: list[str] = []
 
     def checkpoints(self) -> list[str]:
         return self._files("checkpoints")
@@ -108,6 +109,9 @@ class FakeKitchen:
 
     def in_use(self) -> Recipe | None:
         return self.used[-1]
+
+    def style_names(self) -> list[str]:
+        return self.styles
 
     def log(self, search: str = "") -> list[dict]:
         return [each for each in reversed(self.cooked) if search.lower() in json.dumps(each["recipe"]).lower()]

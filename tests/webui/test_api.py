@@ -45,7 +45,9 @@ def test_cook_undo_and_what_is_in_use(client, kitchen):
     assert kitchen.wait(30).state == "done"
     assert client.get(V1 + "/status").json()["in_use"] is None
     assert client.post(V1 + "/cancel").json()["state"] == "done"
-    assert client.get(V1 + "/styles").json() == {"styles": []}
+    assert client.get(V1 + "/styles").json() == {
+        "styles": [], "modes": ["paper", "norm-preserving", "after MLP"], "script": "DMM styles",
+        "easings": ["linear", "smooth", "ease in", "ease out", "step"]}
 
 
 @pytest.mark.parametrize("where, sent, status, sentence", [
