@@ -1,4 +1,5 @@
-"""The README's pictures of the Soup tab, in the gradio that Forge brings, with the demo's models.
+"""The README's pictures of the Soup tab and the scripts' sections, in the gradio that Forge brings, with the demo's
+models.
 
     python -m demo.screenshots_webui              all of them, into docs/
     python -m demo.screenshots_webui NAME ...     some, by the names in SHOTS
@@ -32,7 +33,7 @@ from .client import ComfyUIError
 from .comfyui import PACK
 from .run import DEMO, step, ticker
 
-GRADIO = "4.40.0"
+GRADIO, STYLES = "4.40.0", "#script_txt2img_dmm_styles_"
 CHECKPOINTS = ("demo-base", "ember", "lagoon", "meadow", "demo-student")
 RECIPE = {"diffusion_soup": 1, "base": {"file": "demo-base.safetensors"}, "ingredients": [
     {"file": "ember.safetensors", "weight": 2}, {"file": "lagoon.safetensors", "weight": 1},
@@ -47,6 +48,7 @@ class Shot:
     prepare: Callable[[SoupPage], object]
     element: str = "#dsoup_tab .ds"
     theme: str = "light"
+    chosen: str = "demo-base"  # the checkpoint
 
 
 def whole(soup: SoupPage) -> None:
@@ -68,11 +70,22 @@ def blocks(soup: SoupPage) -> None:
     soup.page.wait_for_selector(".dsoup-bar")
 
 
+def styles(soup: SoupPage) -> None:
+    """The section of txt2img, with a student in use."""
+    soup.page.get_by_role("tab", name="txt2img").click()
+    soup.page.locator(f"{STYLES}section").get_by_text("DMM styles", exact=True).first.click()
+    soup.page.wait_for_selector(".dsoup_styles.known .dsoup-style")
+    for name, share in (("ember", 0.7), ("lagoon", 0.25)):
+        box = soup.page.locator(f".dsoup-style[title='{name}']").bounding_box()
+        soup.page.mouse.click(box["x"] + box["width"] * share, box["y"] + box["height"] / 2)
+
+
 # One row for each picture in docs/.
 SHOTS = {
     "webui_tab": Shot(whole),
     "webui_tab_dark": Shot(whole, theme="dark"),
     "webui_blocks": Shot(blocks, ".ds-table"),
+    "webui_styles": Shot(styles, f"{STYLES}section", chosen="demo-student"),
 }
 
 
@@ -97,13 +110,13 @@ def main() -> None:
         chromium = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         for name in options.names or SHOTS:
             path = options.folder / f"{name}.jpg"
-            with step(f"Taking {path}"), serve(Path(folder, name), options.gradio) as url:
+            with step(f"Taking {path}"), serve(Path(folder, name), options.gradio, SHOTS[name].chosen) as url:
                 take(chromium, url, SHOTS[name], path)
         chromium.close()
 
 
 @contextmanager
-def serve(folder: Path, gradio: str) -> Iterator[str]:
+def serve(folder: Path, gradio: str, chosen: str) -> Iterator[str]:
     """The address of a page with the demo's models and nobody's history."""
     for kind, names in (("Stable-diffusion", CHECKPOINTS), ("Lora", ("ink",))):
         (folder / "models" / kind).mkdir(parents=True)
@@ -115,8 +128,8 @@ def serve(folder: Path, gradio: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     log = folder / "server.log"
     with log.open("wb") as file:
-        process = subprocess.Popen([venvs.python(gradio), "-m", "tests.webui.serve", folder, str(port), "real"],
-                                   cwd=PACK, stdout=file, stderr=subprocess.STDOUT,
+        command = [venvs.python(gradio), "-m", "tests.webui.serve", folder, str(port), f"{chosen}.safetensors"]
+        process = subprocess.Popen(command, cwd=PACK, stdout=file, stderr=subprocess.STDOUT,
                                    env=os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"})
         try:
             url = f"http://127.0.0.1:{port}"

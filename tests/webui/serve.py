@@ -2,10 +2,10 @@
 there.
 
     .gradio/4.40.0/bin/python -m tests.webui.serve MODELS PORT [SECONDS]
-    .gradio/4.40.0/bin/python -m tests.webui.serve FOLDER PORT real
+    .gradio/4.40.0/bin/python -m tests.webui.serve FOLDER PORT CHECKPOINT
 
 In the first form a kitchen that only pretends, over MODELS/checkpoints and MODELS/loras. In the second the real one on
-the fake Forge of the tests, with checkpoints and LoRAs where Forge has them in FOLDER.
+the fake Forge of the tests, with checkpoints and LoRAs where Forge has them in FOLDER, and that checkpoint chosen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HERE = "file=extensions/soup"  # as the hosts' own route is called
 
 def main(models: str, port: str, seconds: str = "2") -> None:
     mimetypes.add_type("application/javascript", ".js")
-    kitchen = _real(Path(models)) if seconds == "real" else FakeKitchen(Path(models), float(seconds))
+    kitchen = FakeKitchen(Path(models), float(seconds)) if seconds[0].isdigit() else _real(Path(models), seconds)
     app = FastAPI()
 
     @app.get(f"/{HERE}/{{path:path}}")
@@ -69,9 +69,8 @@ def main(models: str, port: str, seconds: str = "2") -> None:
     uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
 
 
-def _real(folder: Path) -> Kitchen:
+def _real(folder: Path, chosen: str) -> Kitchen:
     """Ours on a host that stays until the process ends."""
-    chosen = next(path.name for path in sorted((folder / "models/Stable-diffusion").iterdir()))
     WebUI(folder, chosen, "forge").__enter__()
     from diffusion_soup_webui.bridge import connect
     return Kitchen(connect())
