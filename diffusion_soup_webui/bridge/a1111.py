@@ -54,7 +54,10 @@ class A1111Host(WebUIHost):
         data, hashed = self._shared.opts.data, self._shared.opts.data.get("sd_checkpoint_hash")
         try:
             with self._sd.SkipWritingToConfig():
-                self._sd.reload_model_weights(info=self._info_of(path), forced_reload=True)
+                if self._model() is None:  # nothing to put another one into
+                    self._sd.load_model(self._info_of(path))
+                else:
+                    self._sd.reload_model_weights(info=self._info_of(path), forced_reload=True)
         finally:
             data["sd_checkpoint_hash"] = hashed
         if self._model() is None:

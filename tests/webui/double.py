@@ -239,9 +239,17 @@ class WebUI:
         sd = self.sd_models
         sd.model_data = SimpleNamespace(sd_model=None)
         sd.SkipWritingToConfig = contextlib.nullcontext
-        sd.reload_model_weights = self._reload_model_weights
+        sd.reload_model_weights, sd.load_model = self._reload_loaded, self._load_model
         sd.apply_alpha_schedule_override = lambda model, p=None: None
         self.shared.opts.data_labels["sd_model_checkpoint"].onchange = lambda: self._reload_model_weights()
+
+    def _reload_loaded(self, sd_model: Any = None, info: Any = None, forced_reload: bool = False) -> Any:
+        if forced_reload and self.sd_models.model_data.sd_model is None:
+            raise AttributeError("'NoneType' object has no attribute 'lowvram'")
+        return self._reload_model_weights(sd_model, info, forced_reload)
+
+    def _load_model(self, checkpoint_info: Any = None) -> Any:
+        return self._reload_model_weights(None, checkpoint_info, True)
 
     def _reload_model_weights(self, sd_model: Any = None, info: Any = None, forced_reload: bool = False) -> Any:
         data, info = self.sd_models.model_data, info or self._chosen()
