@@ -237,7 +237,7 @@ class WebUI:
         vae.resolve_vae = lambda file: SimpleNamespace(tuple=lambda: (None, None))
         vae.load_vae = lambda model, vae_file=None, vae_source="": None
         sd = self.sd_models
-        sd.model_data = SimpleNamespace(sd_model=None)
+        sd.model_data = SimpleNamespace(sd_model=None, lock=threading.Lock())
         sd.SkipWritingToConfig = contextlib.nullcontext
         sd.reload_model_weights, sd.load_model = self._reload_loaded, self._load_model
         sd.apply_alpha_schedule_override = lambda model, p=None: None
@@ -249,6 +249,7 @@ class WebUI:
         return self._reload_model_weights(sd_model, info, forced_reload)
 
     def _load_model(self, checkpoint_info: Any = None) -> Any:
+        assert self.sd_models.model_data.lock.locked(), "the host itself may be loading the first model at this moment"
         return self._reload_model_weights(None, checkpoint_info, True)
 
     def _reload_model_weights(self, sd_model: Any = None, info: Any = None, forced_reload: bool = False) -> Any:
