@@ -2,8 +2,9 @@
 
     python -m tests.webui.real_host --webui PATH --port N [--models a,b,c] [--lora NAME] [CHECK ...]
 
-The WebUI must be running (with --api) and have three checkpoints of one family and a LoRA for it. Files are made in and
-removed from its checkpoint folder. Prints a line a check, and exits with the number of checks that failed.
+The WebUI must be running (with --api) and have three checkpoints of one family and a LoRA for it; for styles, a DMM
+student called student.safetensors too. Files are made in and removed from its checkpoint folder.
+Prints a line a check, and exits with the number of checks that failed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any
 
 import psutil
 from PIL import Image
+
+from . import real_styles
 
 SETTINGS = {"steps": 2, "width": 64, "height": 64, "seed": 1, "sampler_name": "Euler", "cfg_scale": 4}
 SAVED, SHARE, STYLE = "real host soup", "[Soup] Share", "[Soup] Style weight"
@@ -89,8 +92,8 @@ class Host:
     def status(self) -> Any:
         return self.get("/diffusion-soup/v1/status")
 
-    def picture(self, prompt: str = "a red circle", **settings: Any) -> Picture:
-        answer = self.post("/sdapi/v1/txt2img", prompt=prompt, **{**SETTINGS, **settings})
+    def picture(self, prompt: str = "a red circle", verb: str = "txt2img", **settings: Any) -> Picture:
+        answer = self.post(f"/sdapi/v1/{verb}", prompt=prompt, **{**SETTINGS, **settings})
         made = Picture(base64.b64decode(answer["images"][0]))
         assert not made.flat, "the picture is uniform; nothing can be told from it"
         return made
@@ -494,7 +497,8 @@ def main() -> int:
     host = Host(given.webui, given.port, [each for each in given.models.split(",") if each], given.lora)
     failed = 0
     chosen = host.get("/sdapi/v1/options")["sd_model_checkpoint"]
-    for check in CHECKS:
+    student = any(Path(each["filename"]).name == real_styles.STUDENT for each in host.get("/sdapi/v1/sd-models"))
+    for check in (*CHECKS, *(real_styles.CHECKS if student else ())):
         if given.checks and check.__name__ not in given.checks:
             continue
         begun = time.monotonic()
