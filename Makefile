@@ -17,7 +17,7 @@ help:
 	@echo 'make test-engine  the tests of the engine alone, in seconds; test-comfy, test-browser and test-webui are the others'
 	@echo 'make test-js      the unit tests of js/lib alone, by node, in a second'
 	@echo 'make test-slow    the slow tests'
-	@echo 'make screenshots  the pictures of the editors in docs, from a real ComfyUI'
+	@echo 'make screenshots  the pictures of the editors in docs, from a real ComfyUI and in real gradio'
 	@echo 'make bench        the figures in the benchmarks folder'
 	@echo 'make lint         ruff, mypy, and the types in js/ (make lint-js)'
 	@echo 'make .venv        only the virtual environment (PYTHON=python3, VENV=.venv, TORCH=torch==2.13.0)'
@@ -75,8 +75,9 @@ test-slow: comfyui browser gradios
 demo: comfyui
 	@"$(PY)" -m demo.run $(if $(HEADLESS),--headless)
 
-screenshots: comfyui browser
+screenshots: comfyui browser gradios
 	@"$(PY)" -m demo.screenshots
+	@"$(PY)" -m demo.screenshots_webui
 
 bench: comfyui browser
 	"$(PY)" -m benchmarks

@@ -28,7 +28,7 @@ def register(show_tab: Callable[[Callable[[], Any]], None]) -> dict[str, type]:
     from modules import script_callbacks, shared
 
     # All of it now: later the extension's folder is no longer on sys.path.
-    from . import api, infotext, settings, style_section, tab
+    from . import api, infotext, settings, style_section, tab, xyz
     from .panorama import script as panorama
     from .script import script_classes
     from .style_script import style_script
@@ -37,5 +37,6 @@ def register(show_tab: Callable[[Callable[[], Any]], None]) -> dict[str, type]:
     show_tab(lambda: tab.build(cook, lambda: settings.preset_folders(shared.opts)))
     infotext.register(cook)
     api.register(cook)
+    xyz.register(cook)
     return {**script_classes(cook), "DiffusionSoupStyles": style_script(cook, style_section.build),
             **panorama.script_classes(cook)}

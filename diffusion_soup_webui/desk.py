@@ -39,8 +39,8 @@ class Desk:
         self.verbs: dict[str, Callable[[Question], dict[str, Any]]] = {
             "hello": self._hello, "files": self._files, "facts": self._facts, "status": self._status,
             "recipe": self._recipe, "check": self._check, "cook": self._cook, "cancel": self._cancel,
-            "undo": self._undo, "save": self._save, "taste": self._taste, "read": self._read, "log": self._log,
-            "blocks": self._blocks, "block_weights": self._block_weights,
+            "undo": self._undo, "save": self._save, "keep": self._keep, "taste": self._taste, "read": self._read,
+            "log": self._log, "blocks": self._blocks, "block_weights": self._block_weights,
         }
 
     def answer(self, text: str) -> str:
@@ -106,8 +106,9 @@ class Desk:
         return _shown(_of(question))
 
     def _check(self, question: Question) -> dict[str, Any]:
-        """The same, with what is wrong with its files in words."""
-        recipe = _of(question)
+        """The same, with what is wrong with its files in words. A grid is of this table where no soup is in use."""
+        self.kitchen.table = None
+        recipe = self.kitchen.table = _of(question)
         try:
             self.kitchen.check(recipe)
         except SoupError as error:
@@ -152,6 +153,10 @@ class Desk:
         if not overwrite and name.replace("\\", "/") in self.kitchen.checkpoints():
             return {"ask": f"{name} is there already. Overwrite it?"}
         return self._told(self.kitchen.save(recipe, name, overwrite))
+
+    def _keep(self, question: Question) -> dict[str, Any]:
+        recipe = _of(question)
+        return {"kept": self.kitchen.shelf.keep(recipe, table.title(recipe))}
 
     def _taste(self, question: Question) -> dict[str, Any]:
         recipe = _of(question)

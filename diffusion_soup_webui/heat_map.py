@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import math
+from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
 from diffusion_soup.taste import Taste, percent
 
-_CELL, _LINE, _NAME, _HEAD = 22, 26, 130, 64
+_CELL, _LINE, _NAME, _DISTANCE, _HEAD, _TEXT = 44, 52, 270, 110, 128, 21  # pixels; pages show it at half the size
 _GROUND, _INK, _UNKNOWN = (17, 24, 39), (209, 213, 219), (55, 65, 81)
 #: From hardly changed to far away, on a scale that also works for the colour-blind; 0.1 % to 100 % of the base's norm.
 _SCALE = ((0, 34, 78), (67, 78, 108), (124, 123, 120), (188, 175, 111), (254, 232, 56))
@@ -25,18 +29,18 @@ def markdown(found: Taste) -> str:
 def draw(found: Taste) -> Image.Image:
     """A row an ingredient, a column a block."""
     blocks = [block for block in found.blocks if any(each.blocks.get(block) is not None for each in found.ingredients)]
-    size = (_NAME + 60 + max(len(blocks), 1) * _CELL, _HEAD + max(len(found.ingredients), 1) * _LINE + 8)
+    size = (_NAME + _DISTANCE + max(len(blocks), 1) * _CELL + 12, _HEAD + max(len(found.ingredients), 1) * _LINE + 12)
     picture = Image.new("RGB", size, _GROUND)
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default()
+    pen, font = ImageDraw.Draw(picture), _font()
     for column, block in enumerate(blocks):
-        _upright(picture, block[:10], _NAME + 60 + column * _CELL, font)
+        _upright(picture, block[:10], _NAME + _DISTANCE + column * _CELL, font)
     for row, each in enumerate(found.ingredients):
         top = _HEAD + row * _LINE
-        pen.text((8, top + 7), _name(each.file)[:19], fill=_INK, font=font)
-        pen.text((_NAME + 8, top + 7), percent(each.distance), fill=_INK, font=font)
+        _across(pen, (16, top + _LINE // 2), _name(each.file)[:20], font)
+        _across(pen, (_NAME + 16, top + _LINE // 2), percent(each.distance), font)
         for column, block in enumerate(blocks):
-            left = _NAME + 60 + column * _CELL
-            pen.rectangle((left, top, left + _CELL - 2, top + _LINE - 2), fill=colour(each.blocks.get(block)))
+            left = _NAME + _DISTANCE + column * _CELL
+            pen.rectangle((left, top, left + _CELL - 3, top + _LINE - 3), fill=colour(each.blocks.get(block)))
     return picture
 
 
@@ -52,11 +56,31 @@ def colour(distance: float | None) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _upright(picture: Image.Image, text: str, left: int, font: ImageFont.ImageFont) -> None:
+def _across(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, font: Any) -> None:
+    """A text whose letters are in the middle of a line."""
+    left, top, right, bottom = pen.textbbox((0, 0), "Hx", font=font)
+    pen.text((at[0], at[1] - (top + bottom) // 2), text, fill=_INK, font=font)
+
+
+def _upright(picture: Image.Image, text: str, left: int, font: Any) -> None:
     """A label that reads from bottom to top, over its column."""
-    label = Image.new("RGB", (_HEAD - 8, 14), _GROUND)
-    ImageDraw.Draw(label).text((0, 1), text, fill=_INK, font=font)
-    picture.paste(label.rotate(90, expand=True), (left + 3, 4))
+    label = Image.new("RGB", (_HEAD - 16, _CELL - 3), _GROUND)
+    _across(ImageDraw.Draw(label), (0, label.height // 2), text, font)
+    picture.paste(label.rotate(90, expand=True), (left, 8))
+
+
+@functools.lru_cache(maxsize=1)
+def _font() -> Any:
+    """Pillow's own letters are tiny before its version 10.1; matplotlib, which the hosts' gradio needs, has others."""
+    found = importlib.util.find_spec("matplotlib")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        path = Path(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+        if path.is_file():
+            return ImageFont.truetype(str(path), _TEXT)
+    try:
+        return ImageFont.load_default(_TEXT)
+    except TypeError:
+        return ImageFont.load_default()
 
 
 def _name(file: str) -> str:

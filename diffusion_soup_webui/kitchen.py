@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -27,21 +26,20 @@ from diffusion_soup import (
 )
 from diffusion_soup.cook_log import CookLog
 from diffusion_soup.imports import recipe_from_checkpoint, recipe_from_history
+from diffusion_soup.progress import Progress, Silent
 from diffusion_soup.taste import taste
 
 from . import headers, heat_map
 from .bridge import Host
 from .jobs import Job, Jobs, Status, Turn
 from .pot import Held, Pot
+from .shelf import Shelf, plain_stem
 from .students import Students
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["Kitchen", "Status"]
-
-_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?\Z", re.IGNORECASE)
 
 
 class Kitchen:
@@ -54,7 +52,8 @@ class Kitchen:
         self._log = CookLog(host.data / "cooks.jsonl")
         self._seen: dict[str, Recipe] = {}
         self._pasted: Recipe | None = None
-        self._lock = threading.Lock()
+        self.shelf = Shelf(host.data / "recipes")
+        self.table: Recipe | None = None  # of the Soup tab, as it was last seen in any browser
 
     # -- files -----------------------------------------------------------------------------------
 
@@ -64,18 +63,10 @@ class Kitchen:
     def loras(self) -> list[str]:
         return self.host.loras()
 
-    def vaes(self) -> list[str]:
-        return self.host.vaes()
-
     def facts(self, kind: str, file: str) -> dict[str, Any]:
         """What a file is, from its header alone."""
         try:
-            if kind == "vae":
-                path = self.host.vae_path(file)
-                if path is None:
-                    raise FileError(f"{file} is not among the VAEs.")
-            else:
-                path = self._models().find(ModelFile(file, kind))
+            path = self._models().find(ModelFile(file, kind))
         except SoupError as error:
             return {"family": "", "size": 0, "dtype": "", "sha256": None, "problem": str(error)}
         return headers.facts(path, kind, self._hashes)
@@ -217,7 +208,9 @@ class Kitchen:
             headers.require_files(recipe, models, job)
             plan = prepare(recipe, models, job)
             try:
+                asked = time.perf_counter()
                 turn.come()
+                begun += time.perf_counter() - asked  # waiting is not cooking
                 held = self._pot.cook(plan, models, job)
             finally:
                 plan.close()
@@ -251,19 +244,39 @@ class Kitchen:
                 shutil.copyfile(beside, target)
 
     def _save_path(self, name: str) -> Path:
-        stem = name.strip()
-        stem = stem[:-len(".safetensors")] if stem.lower().endswith(".safetensors") else stem
-        if not stem or _NOT_IN_NAMES.search(stem) or stem.startswith(".") or stem.endswith((" ", ".")) \
-                or _RESERVED.match(stem) or len(stem.encode()) > 200:
-            raise FileError(f"{name[:100]!r} cannot be a file's name; give a plain one such as \"my soup\", "
-                            "without a folder.")
-        return self.host.folders()["checkpoint"][0] / f"{stem}.safetensors"
+        return self.host.folders()["checkpoint"][0] / f"{plain_stem(name)}.safetensors"
 
     # -- pictures --------------------------------------------------------------------------------
 
-    def settle(self, p: Any, overridden: bool) -> Held | None:
-        """Before a picture, or a batch of it, is made: the soup in use is the model in memory, unless the request names
-        a checkpoint of its own. The caller holds the host's lock. Returns the soup that the picture is made with."""
+    def lend(self, recipe: Recipe, progress: Progress) -> Held:
+        """Make the model in memory a soup for some pictures of a grid. The caller holds the host's lock. What is in use
+        comes back with :meth:`take_back`, at the latest before the first picture that is not of this soup."""
+        begun = time.perf_counter()
+        models = self._models()
+        headers.require_files(recipe, models, progress)
+        plan = prepare(recipe, models, progress)
+        try:
+            held = self._pot.lend(plan, models, progress)
+        finally:
+            plan.close()
+        self.remember(held.recipe)
+        self._log.add(held.recipe, seconds=time.perf_counter() - begun, notes=held.notes)
+        return held
+
+    def take_back(self) -> None:
+        """Make the model in memory what is in use, if a soup was lent. The caller holds the host's lock."""
+        self._pot.take_back(Silent())
+
+    def settle(self, p: Any, overridden: bool, lent: Held | None = None) -> Held | None:
+        """Before a picture, or a batch of it, is made: the soup in use, or the one lent for it, is the model in memory,
+        unless the request names a checkpoint of its own. The caller holds the host's lock. Returns the soup that the
+        picture is made with."""
+        if lent is not None and not overridden:
+            try:
+                return self._pot.lend_again(lent, Silent())
+            except Exception as error:
+                p.comment(f"Diffusion Soup: the soup of this picture could not be brought back: {error}")
+        self.take_back()
         held = self._pot.current
         if held is None:
             self._pot.drop()
@@ -274,17 +287,9 @@ class Kitchen:
             return None
         if not self._pot.intact:
             try:
-                self._pot.bring_back(_Silent())
+                self._pot.bring_back(Silent())
             except Exception as error:
                 self._pot.drop()
                 p.comment(f"Diffusion Soup: the soup could not be brought back: {error}")
                 return None
         return self._pot.current
-
-
-class _Silent:
-    def step(self, done: int, total: int, what: str) -> None:
-        pass
-
-    def cancelled(self) -> bool:
-        return False

@@ -20,7 +20,7 @@ from diffusion_soup.errors import MismatchError, OutOfMemory
 from diffusion_soup.jobs import Tuning
 from diffusion_soup.memory import available
 from diffusion_soup.plan import Plan, Step
-from diffusion_soup.progress import check
+from diffusion_soup.progress import Silent, check
 
 from .bridge import Host, Identity
 from .bridge.host import model_file
@@ -52,6 +52,7 @@ class Pot:
         self._host = host
         self.held: Held | None = None
         self._before: list[Held | None] = []
+        self._lent: Held | None = None
 
     @property
     def current(self) -> Held | None:
@@ -62,16 +63,20 @@ class Pot:
     @property
     def intact(self) -> bool:
         """Whether the model in memory is the soup in use at this moment."""
-        return self.held is not None and self._host.identity() is self.held.identity
+        return self._is_in_memory(self.held)
+
+    @property
+    def in_memory(self) -> Held | None:
+        """The soup that the model in memory is: the one in use, or one that is lent."""
+        return next((soup for soup in (self._lent, self.held) if self._is_in_memory(soup)), None)
+
+    def _is_in_memory(self, soup: Held | None) -> bool:
+        return soup is not None and self._host.identity() is soup.identity
 
     def cook(self, plan: Plan, models: ModelFolders, progress: Progress) -> Held:
         """Make the model in memory this plan's soup."""
         before = self._settle()
-        reference = _reference(plan, models)
-        steps, notes = self._whole(plan, reference)
-        wanted = Held(plan.recipe, Identity(soup_name(plan.recipe), plan.recipe.hash), plan, steps, reference,
-                      self._host.choices, notes)
-        wanted = self._replace(wanted, before, progress)
+        wanted = self._replace(self._wanted(plan, models), before, progress)
         self._before = [*self._before, before][-_DEPTH:]
         self.held = wanted
         return wanted
@@ -101,7 +106,41 @@ class Pot:
             self._host.discard()
         self.held, self._before = None, []
 
+    # -- soups for some pictures -----------------------------------------------------------------
+
+    def lend(self, plan: Plan, models: ModelFolders, progress: Progress) -> Held:
+        """Make the model in memory this soup until :meth:`take_back`; what is in use, and what can be undone, stay."""
+        wanted = self._wanted(plan, models)
+        now = self._lent if self._is_in_memory(self._lent) else self._settle()
+        self._lent = self._replace(wanted, now, progress)
+        return self._lent
+
+    def lend_again(self, soup: Held, progress: Progress) -> Held:
+        """A lent soup for another picture or batch. It is cooked only if the model in memory is another by now."""
+        if not self._is_in_memory(soup):
+            self._lent = self._replace(soup, self._settle(), progress)
+        return soup
+
+    def take_back(self, progress: Progress) -> None:
+        """After a soup was lent: what was in use before, unless the host has loaded something else since."""
+        lent, self._lent = self._lent, None
+        if not self._is_in_memory(lent):
+            return
+        try:
+            self._replace(self._settle(), lent, progress)
+        except Exception:
+            log.exception("Diffusion Soup: the model before could not be brought back; it is loaded before the next "
+                          "picture")
+            self._host.discard()
+
     # -- changing the model ----------------------------------------------------------------------
+
+    def _wanted(self, plan: Plan, models: ModelFolders) -> Held:
+        """A plan with all that the model in memory needs of it."""
+        reference = _reference(plan, models)
+        steps, notes = self._whole(plan, reference)
+        return Held(plan.recipe, Identity(soup_name(plan.recipe), plan.recipe.hash), plan, steps, reference,
+                    self._host.choices, notes)
 
     def _settle(self) -> Held | None:
         """The soup in use, after forgetting one that the user has left by choosing a checkpoint."""
@@ -111,9 +150,9 @@ class Pot:
 
     def _replace(self, wanted: Held | None, before: Held | None, progress: Progress) -> Held | None:
         """From one to the other; if that fails, back."""
-        known = dict(before.steps) if before is not None and self.intact else {}
+        known = dict(before.steps) if before is not None and self._is_in_memory(before) else {}
         with self._host.begin():
-            whole = self.intact if before is not None else self._is_chosen()
+            whole = self._is_in_memory(before) if before is not None else self._is_chosen()
             change = _Change(self._host, known)
             try:
                 report = change.to(wanted, progress)
@@ -131,7 +170,7 @@ class Pot:
         if not change.begun:
             return
         try:
-            change.to(before, _Quiet(), only=change.touched if whole and not change.reloaded else None)
+            change.to(before, Silent(), only=change.touched if whole and not change.reloaded else None)
         except Exception:
             log.exception("Diffusion Soup: the model before could not be brought back, so the WebUI loads the "
                           "checkpoint that is chosen")
@@ -242,16 +281,6 @@ class _Change:
         """Tensors of the diffusion model in memory that these steps do not make. Those that they make and it does not
         have are left out, as the host does when it loads a file."""
         return sorted(self._host.diffusion_keys() - self._host.places(steps).keys())
-
-
-class _Quiet:
-    """Bringing the earlier model back is not cancelled."""
-
-    def step(self, done: int, total: int, what: str) -> None:
-        pass
-
-    def cancelled(self) -> bool:
-        return False
 
 
 def _diffusion(keys: Iterable[str]) -> set[str]:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import infotext
+from . import infotext, xyz
 from .bridge.host import names_checkpoint
+from .pot import Held
 
 
 def script_classes(kitchen: Any) -> dict[str, type]:
     """The Script classes by name. Made anew whenever the host loads its scripts, as ``modules.scripts`` may be new."""
     from modules import scripts
+
+    def settle(p: Any) -> Held | None:
+        overridden = names_checkpoint(kitchen.host, getattr(p, "override_settings", None))
+        held: Held | None = kitchen.settle(p, overridden, xyz.lent(p))
+        return held
 
     class DiffusionSoupScript(scripts.Script):
         create_group = False
@@ -26,11 +32,10 @@ def script_classes(kitchen: Any) -> dict[str, type]:
 
         def before_process(self, p: Any, *args: Any) -> None:
             kitchen.host.generation_begins(p)
-            kitchen.settle(p, names_checkpoint(kitchen.host, getattr(p, "override_settings", None)))
+            settle(p)
 
         def before_process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
-            held = kitchen.settle(p, names_checkpoint(kitchen.host, getattr(p, "override_settings", None)))
-            infotext.name_soup(p, held)
+            infotext.name_soup(p, settle(p))
 
         def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
             infotext.embed_in_images(kitchen, getattr(processed, "images", ()))

@@ -31,8 +31,8 @@ class Students:
 
     def in_memory(self) -> Codebook | None:
         """Of the model that is in memory at this moment. Raises :class:`SoupError`."""
-        held = self._pot.held
-        if held is not None and self._pot.intact:
+        held = self._pot.in_memory
+        if held is not None:
             return self._of(held.identity.hash, lambda: soup_codebook(held.plan))
         return self._of_file(self._host.loaded_from()) if self._host.identity() is None else None
 

@@ -31,13 +31,6 @@ class A1111Host(WebUIHost):
         self._sd, self._vae = sd_models, sd_vae
         self._kept: Any = None
 
-    def vaes(self) -> list[str]:
-        return sorted(self._vae.vae_dict)
-
-    def vae_path(self, name: str) -> Path | None:
-        found = self._vae.vae_dict.get(name)
-        return Path(found) if found else None
-
     def _model(self) -> Any:
         return self._sd.model_data.sd_model
 
@@ -60,12 +53,24 @@ class A1111Host(WebUIHost):
     def load(self, path: Path) -> None:
         data, hashed = self._shared.opts.data, self._shared.opts.data.get("sd_checkpoint_hash")
         try:
-            with self._sd.SkipWritingToConfig():
-                self._sd.reload_model_weights(info=self._info_of(path), forced_reload=True)
+            if not self._load_first(path):
+                with self._sd.SkipWritingToConfig():
+                    self._sd.reload_model_weights(info=self._info_of(path), forced_reload=True)
         finally:
             data["sd_checkpoint_hash"] = hashed
         if self._model() is None:
             raise SoupError(f"The WebUI could not load {path.name}; its console says why.")
+
+    def _load_first(self, path: Path) -> bool:
+        """Load a model where there is none yet, which a reload is not made for. A page that is opened meanwhile makes
+        the host load one too, and two at a time break each other: they take turns by the host's own lock."""
+        data = self._sd.model_data
+        with data.lock:
+            if data.sd_model is not None:
+                return False
+            with self._sd.SkipWritingToConfig():
+                self._sd.load_model(self._info_of(path))
+            return True
 
     def open(self) -> frozenset[str]:
         model = self._model()

@@ -33,15 +33,6 @@ class ForgeHost(WebUIHost):
         self._sd = sd_models
         self._kept: tuple[Any, str] = (None, "")
 
-    def vaes(self) -> list[str]:
-        from modules_forge import main_entry
-        return sorted(main_entry.module_list)
-
-    def vae_path(self, name: str) -> Path | None:
-        from modules_forge import main_entry
-        found = main_entry.module_list.get(name)
-        return Path(found) if found else None
-
     def _model(self) -> Any:
         return self._sd.model_data.sd_model
 

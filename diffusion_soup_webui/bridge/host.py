@@ -57,10 +57,6 @@ class Host(Protocol):
 
     def loras(self) -> list[str]: ...
 
-    def vaes(self) -> list[str]: ...
-
-    def vae_path(self, name: str) -> Path | None: ...
-
     def folders(self) -> dict[str, list[Path]]:
         """The model folders by kind, checkpoints' first one is where new ones are saved."""
 
@@ -119,6 +115,15 @@ class Host(Protocol):
     def discard(self) -> None:
         """Have the host load what the user chose before the next picture."""
 
+    def stopping(self) -> bool:
+        """Whether the user has asked to stop what makes pictures, now or after this one."""
+
+    def say(self, text: str) -> None:
+        """Show this beside the progress of the pictures that are being made; nothing where it is empty."""
+
+    def grid_axes(self) -> list[str]:
+        """The axes of the X/Y/Z plot that is being made, by their labels."""
+
     def generation_begins(self, p: Any) -> None: ...
 
     def generation_ends(self, p: Any) -> None: ...
@@ -131,6 +136,11 @@ def names_checkpoint(host: Host, settings: Mapping[str, Any] | None) -> bool:
     """Whether a request's ``override_settings`` name a checkpoint that the host has."""
     wanted = (settings or {}).get("sd_model_checkpoint")
     return isinstance(wanted, str) and host.alias(wanted) is not None
+
+
+def grid_names_checkpoint(host: Host, p: Any) -> bool:
+    """Whether a cell of a grid is of a checkpoint of its own: one that the request names, or another axis."""
+    return names_checkpoint(host, getattr(p, "override_settings", None)) or "Checkpoint name" in host.grid_axes()
 
 
 def soup_info(info: Any, identity: Identity, loaded_from: Path) -> Any:
@@ -268,6 +278,19 @@ class WebUIHost:
 
     def _diffusion_model(self) -> torch.nn.Module:
         raise NotImplementedError
+
+    # -- pictures --------------------------------------------------------------------------------
+
+    def stopping(self) -> bool:
+        state = self._shared.state
+        return bool(state.interrupted or getattr(state, "stopping_generation", False))
+
+    def say(self, text: str) -> None:
+        self._shared.state.textinfo = text or None
+
+    def grid_axes(self) -> list[str]:
+        plots = (getattr(self._shared.state, f"xyz_plot_{axis}", None) for axis in "xyz")
+        return [plot.axis.label for plot in plots if plot is not None]
 
     def unet(self) -> torch.nn.Module | None:
         try:

@@ -1,15 +1,16 @@
-"""A style of a DMM student for each region. How styles are mixed and come into the UNet is not ours: the modules
-``styles`` and ``styling`` of this package do that; here is the seam between them and the tiles."""
+"""A style of a DMM student for each region, by the modules ``styles`` and ``styling``, which mix styles and bring them
+into the UNet."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from diffusion_soup.errors import RecipeError
 from diffusion_soup.panorama import Painting
+
+from .. import styles, styling
 
 #: What is to be done around the tiles of a region.
 Styled = Callable[[int], AbstractContextManager[Any]]
@@ -20,12 +21,6 @@ def styler(kitchen: Any, painting: Painting) -> Styled | None:
     shares = {index: dict(part.style) for index, part in enumerate(painting.parts) if part.style}
     if not shares:
         return None
-    package = __package__.rpartition(".")[0]
-    try:
-        styles, styling = (importlib.import_module(f"{package}.{name}") for name in ("styles", "styling"))
-    except ModuleNotFoundError:
-        raise RecipeError("Regions with styles need the script DMM styles, which is not here; update the extension, or "
-                          "leave \"style\" out.") from None
     codebook = kitchen.students.in_memory()
     if codebook is None:
         first = painting.parts[next(iter(shares))].region

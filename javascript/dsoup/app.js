@@ -122,10 +122,10 @@ class App {
       // a browser that keeps nothing: the table is gone with the page
     }
     const before = this.draft;
-    const answer = draft.rows.length ? await this.ask.slow("check", { draft }) : {};
+    const answer = await this.ask.slow("check", { draft });
     if (before !== this.draft) return; // there is another table by now
     this.recipe = answer.recipe ? answer : null;
-    this.problem = answer.error ?? answer.problem ?? "";
+    this.problem = draft.rows.length ? answer.error ?? answer.problem ?? "" : "";
     this.show();
   }
 
@@ -209,7 +209,7 @@ class App {
       const seen = document.visibilityState === "visible" && this.element.offsetParent !== null;
       if (seen && performance.now() - this.looked > STALE && !BUSY.includes(this.status.state)) void this.#look();
     };
-    this.element.addEventListener("pointerenter", look);
+    this.element.addEventListener("pointermove", look);
     this.element.addEventListener("focusin", look);
     document.addEventListener("visibilitychange", look);
     window.addEventListener("focus", look);

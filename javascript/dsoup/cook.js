@@ -42,11 +42,12 @@ export class Cook {
     this.progress.hidden = !busy;
     this.progress.firstChild.style.width = `${percent}%`;
     this.progress.setAttribute("aria-valuenow", String(percent));
-    this.progress.classList.toggle("waiting", status.state === "queued");
+    const waits = busy && status.text.startsWith("waiting");
+    this.progress.classList.toggle("waiting", waits || status.state === "queued");
     this.cancel.hidden = !busy; // beside Cook and not in its place: the second of two clicks must not cancel
     this.undo.hidden = busy;
     const wrong = this.trouble || (status.state === "failed" ? status.text : "");
-    const words = [WORDS[status.state], busy && status.state === "cooking" ? `${percent} %` : "",
+    const words = waits ? [`W${status.text.slice(1)}`] : [WORDS[status.state], busy && status.state === "cooking" ? `${percent} %` : "",
       busy && status.seconds_left != null ? left(status.seconds_left) : "", status.text];
     const said = words.filter((word, at) => word && words.indexOf(word) === at).join(" · ");
     this.#tell(wrong || (status.state === "idle" ? status.text : said), Boolean(wrong));

@@ -57,6 +57,7 @@ export class RecipeCard {
       this.load, press("File…", "Load a recipe, a picture or a saved soup", () => this.file.click(), { icon: ICONS.file }), this.file,
       press("Checkpoint…", "Load the recipe of a saved soup or merge in the model folders", () => void this.#pick(), { icon: ICONS.find, id: "dsoup_read_checkpoint" }),
       make("span", { className: "ds-gap" }),
+      press("Keep", "Keep the recipe on the server, for grids (X/Y/Z plot) and for other browsers", () => void this.#keep(), { icon: ICONS.keep, id: "dsoup_keep" }),
       press("Copy", "Copy the recipe", () => void this.#copy(), { icon: ICONS.copy, id: "dsoup_copy" }),
       press("Download", "The recipe as a file", () => this.#download(), { icon: ICONS.download, id: "dsoup_download" })), this.said);
     this.element.querySelector("header").append(this.hash);
@@ -128,6 +129,11 @@ export class RecipeCard {
       this.text.select();
       this.#say(document.execCommand("copy") ? "Copied." : "The browser does not let this page copy: press Ctrl+C.");
     }
+  }
+
+  async #keep() {
+    const { kept, error } = await this.app.ask.quick("keep", { draft: this.app.sent() });
+    this.#say(error ?? `Kept as ${kept}. It is among the values of the axis [Soup] Recipe.`, Boolean(error));
   }
 
   #download() {

@@ -44,8 +44,8 @@ export class Settings {
     this.base.textContent = draft.base ? nameOf(draft.base) : "none";
     this.base.title = draft.base || "The checkpoint that the ingredients were trained from; LoRAs and task arithmetic need it";
     this.base.classList.toggle("wanted", !draft.base && (method?.needs_base || rows.some(({ kind }) => kind === "lora")));
-    this.encoder.show([["soup", "mixed like the rest"], ...owners, ["none", "leave out"]], draft.text_encoder);
-    this.vae.show([["", draft.base ? "of the base" : "of the largest share"], ["soup", "mixed like the rest"], ...owners, ["none", "leave out"]], draft.vae);
+    this.encoder.show([["soup", "mixed"], ...owners, ["none", "leave out"]], draft.text_encoder);
+    this.vae.show([["", draft.base ? "of the base" : "of the largest share"], ["soup", "mixed"], ...owners, ["none", "leave out"]], draft.vae);
     this.dtype.show([["", "as in the files"], ...hello.dtypes.map((name) => [name, WORDS[name] ?? name])], draft.dtype);
     this.normalise.checked = draft.normalise;
     this.formula.textContent = method ? `${method.formula} · ${method.paper}` : "";

@@ -7,6 +7,8 @@ real hosts do that is not about models is left out; they themselves are driven b
 from __future__ import annotations
 
 import contextlib
+import copy
+import itertools
 import os
 import sys
 import threading
@@ -83,6 +85,14 @@ class CheckpointInfo:
         return self.shorthash
 
 
+def request(**override: Any) -> SimpleNamespace:
+    """What the host calls p."""
+    p = SimpleNamespace(override_settings=dict(override), override_settings_restore_afterwards=True, comments=[],
+                        extra_generation_params={}, sd_model_name=None, sd_model_hash=None, seed=0)
+    p.comment, p.close = p.comments.append, lambda: None
+    return p
+
+
 class WebUI:
     """One fake host in ``sys.modules``. ``folder`` has models/Stable-diffusion and models/Lora."""
 
@@ -125,14 +135,16 @@ class WebUI:
 
     def picture(self, scripts: list[Any], **override: Any) -> SimpleNamespace:
         """The order of events of process_images with AlwaysVisible scripts; the weights are what would be used."""
-        p = SimpleNamespace(override_settings=dict(override), override_settings_restore_afterwards=True, comments=[],
-                            extra_generation_params={}, sd_model_name=None, sd_model_hash=None)
-        p.comment = p.comments.append
-        opts = self.shared.opts
         with self.queue_lock:
-            for script in scripts:
-                script.before_process(p)
-            stored = {key: opts.data[key] for key in override}
+            return self.process(scripts, request(**override))
+
+    def process(self, scripts: list[Any], p: SimpleNamespace) -> SimpleNamespace:
+        """process_images, while the lock is held."""
+        opts, override = self.shared.opts, p.override_settings
+        for script in scripts:
+            script.before_process(p)
+        stored = {key: opts.data[key] for key in override}
+        try:
             for key, value in override.items():
                 opts.set(key, value, run_callbacks=self.flavour == "forge")
             self._before_batch()
@@ -143,9 +155,18 @@ class WebUI:
             p.weights = self.weights()
             for script in scripts:
                 script.postprocess(p, SimpleNamespace(images=[]))
+        finally:
             for key, value in stored.items():
                 opts.set(key, value, run_callbacks=self.flavour == "forge")
         return p
+
+    def grid(self, scripts: list[Any], *axes: tuple[str, Any], **override: Any) -> Grid:
+        """A run of the script X/Y/Z plot with these axes, as pairs of a label and values, inside one request."""
+        p, made = request(**override), Grid()
+        with self.queue_lock, contextlib.closing(p):
+            self.shared.state.interrupted = False
+            made.run(self, scripts, p, axes)
+        return made
 
     def merge_lora(self) -> None:
         """What a LoRA in the prompt leaves behind: changed weights, and a backup of what they were."""
@@ -174,17 +195,21 @@ class WebUI:
         options = SimpleNamespace(ckpt_dir=None, lora_dir=str(self.folder / "models" / "Lora"), api=True, api_auth=None,
                                   skip_load_model_at_start=True)
         self.shared = self._module("modules.shared", opts=Options(sd_model_checkpoint=chosen, sd_checkpoint_hash="x"),
-                                   cmd_opts=options, state=SimpleNamespace(interrupted=False, skipped=False))
+                                   cmd_opts=options,
+                                   state=SimpleNamespace(interrupted=False, skipped=False, textinfo=None))
         self._module("modules.paths", data_path=str(self.folder))
         self._module("modules.call_queue", queue_lock=self.queue_lock)
         self._module("modules.images", read_info_from_image=lambda image: (image.info.get("parameters"), {}))
-        self._module("modules.scripts", Script=object, AlwaysVisible=object())
+        nothing = AxisOption("Nothing", str, lambda p, x, xs: None)
+        plot = SimpleNamespace(AxisOption=AxisOption, axis_options=[nothing])
+        self._module("modules.scripts", Script=object, AlwaysVisible=object(), scripts_data=[
+            SimpleNamespace(module=SimpleNamespace()), SimpleNamespace(module=plot)])
         self._module("modules.devices", autocast=contextlib.nullcontext)
         self._module("modules.sd_unet", current_unet=None)
         self._module("modules.extra_networks", extra_network_registry={})
         self._module("modules.script_callbacks", model_loaded_callback=lambda model: None, **{
             f"on_{name}": lambda callback, name=name: self.callbacks.setdefault(name, []).append(callback)
-            for name in ("ui_tabs", "ui_settings", "app_started", "before_image_saved", "infotext_pasted",
+            for name in ("before_ui", "ui_tabs", "ui_settings", "app_started", "before_image_saved", "infotext_pasted",
                          "cfg_denoiser")})
         self.sd_models = self._module("modules.sd_models", CheckpointInfo=CheckpointInfo, checkpoints_list={},
                                       checkpoint_aliases={}, model_path=str(self.checkpoints),
@@ -212,11 +237,20 @@ class WebUI:
         vae.resolve_vae = lambda file: SimpleNamespace(tuple=lambda: (None, None))
         vae.load_vae = lambda model, vae_file=None, vae_source="": None
         sd = self.sd_models
-        sd.model_data = SimpleNamespace(sd_model=None)
+        sd.model_data = SimpleNamespace(sd_model=None, lock=threading.Lock())
         sd.SkipWritingToConfig = contextlib.nullcontext
-        sd.reload_model_weights = self._reload_model_weights
+        sd.reload_model_weights, sd.load_model = self._reload_loaded, self._load_model
         sd.apply_alpha_schedule_override = lambda model, p=None: None
         self.shared.opts.data_labels["sd_model_checkpoint"].onchange = lambda: self._reload_model_weights()
+
+    def _reload_loaded(self, sd_model: Any = None, info: Any = None, forced_reload: bool = False) -> Any:
+        if forced_reload and self.sd_models.model_data.sd_model is None:
+            raise AttributeError("'NoneType' object has no attribute 'lowvram'")
+        return self._reload_model_weights(sd_model, info, forced_reload)
+
+    def _load_model(self, checkpoint_info: Any = None) -> Any:
+        assert self.sd_models.model_data.lock.locked(), "the host itself may be loading the first model at this moment"
+        return self._reload_model_weights(None, checkpoint_info, True)
 
     def _reload_model_weights(self, sd_model: Any = None, info: Any = None, forced_reload: bool = False) -> Any:
         data, info = self.sd_models.model_data, info or self._chosen()
@@ -280,6 +314,64 @@ class WebUI:
         self.shared.opts.data["sd_checkpoint_hash"] = info.name
         data.forge_hash = wanted
         return data.sd_model, True
+
+
+class AxisOption:
+    """As in scripts/xyz_grid.py of both."""
+
+    def __init__(self, label: str, type: Any, apply: Any, format_value: Any = None, confirm: Any = None,
+                 cost: float = 0.0, choices: Any = None, prepare: Any = None) -> None:
+        self.label, self.type, self.apply, self.format_value = label, type, apply, format_value
+        self.confirm, self.cost, self.choices, self.prepare = confirm, cost, choices, prepare
+
+
+class Grid:
+    """What the script does with its axes: read, confirm, and then a cell at a time in the order of their cost."""
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[int, ...], SimpleNamespace] = {}
+        self.labels: list[list[str]] = []
+        self.order: list[tuple[int, ...]] = []
+
+    def run(self, host: WebUI, scripts: list[Any], p: SimpleNamespace, axes: tuple[tuple[str, Any], ...]) -> None:
+        known = {option.label: option for data in host.modules["modules.scripts"].scripts_data
+                 for option in getattr(data.module, "axis_options", ())}
+        options, values = [], []
+        for label, given in (*axes, *[("Nothing", ["0"])] * (3 - len(axes))):
+            option = known.get(label) or AxisOption(label, str, lambda p, x, xs: setattr(p, "seed", x))
+            read = option.prepare(given) if option.prepare and not option.choices else given
+            options.append(option)
+            values.append([option.type(each) for each in read])
+            if option.confirm:
+                option.confirm(p, values[-1])
+        for axis, option in zip("xyz", options):
+            setattr(host.shared.state, f"xyz_plot_{axis}", SimpleNamespace(axis=option))
+        self.labels = [[option.format_value(p, option, each) for each in found] if option.format_value else []
+                       for option, found in zip(options, values)]
+        for at in self._sorted(options, [range(len(found)) for found in values]):
+            if host.shared.state.interrupted:
+                break
+            cell = copy.copy(p)
+            for option, found, index in zip(options, values, at):
+                option.apply(cell, found[index], found)
+            cell.extra_generation_params = dict(cell.extra_generation_params)
+            if not host.shared.state.interrupted:
+                self.cells[at] = host.process(scripts, cell)
+                self.order.append(at)
+
+    @staticmethod
+    def _sorted(options: list[AxisOption], ranges: list[range]) -> list[tuple[int, ...]]:
+        """The host's own words: an axis is outside if it costs more than both others, else z, then y, then x."""
+        x, y, z = options
+        loops = [2, 1, 0]
+        if x.cost > y.cost and x.cost > z.cost:
+            loops = [0, 1, 2] if y.cost > z.cost else [0, 2, 1]
+        elif y.cost > x.cost and y.cost > z.cost:
+            loops = [1, 0, 2] if x.cost > z.cost else [1, 2, 0]
+        elif z.cost > x.cost and z.cost > y.cost:
+            loops = [2, 0, 1] if x.cost > y.cost else [2, 1, 0]
+        found = itertools.product(*(ranges[at] for at in loops))
+        return [tuple(each[loops.index(axis)] for axis in range(3)) for each in found]
 
 
 class _Objects(SimpleNamespace):

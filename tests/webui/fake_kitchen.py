@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from diffusion_soup import FileError, ModelFolders, Recipe, RecipeError, inspect, open_checkpoint, read_recipe, resolve
+from diffusion_soup_webui.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class FakeKitchen:
         self.used: list[Recipe | None] = [None]
         self.cooked: list[dict] = []
         self.asked = 0
+        self.shelf, self.table = Shelf(root / "recipes"), None
         self.styles: list[str] = []
 
     def checkpoints(self) -> list[str]:
@@ -44,9 +46,6 @@ class FakeKitchen:
 
     def loras(self) -> list[str]:
         return self._files("loras")
-
-    def vaes(self) -> list[str]:
-        return []
 
     def facts(self, kind: str, file: str) -> dict:
         path = self.root / ("loras" if kind == "lora" else "checkpoints") / file

@@ -14,9 +14,10 @@ STEPS = {"solo": "Solo", "mute": "Mute", "lock": "Lock", "blocks": "Block weight
 
 
 class SoupPage:
-    def __init__(self, chromium, url, theme="light", width=1400, live=True):
+    def __init__(self, chromium, url, theme="light", width=1400, live=True, scale=1):
         self.url, self.errors = url, []
-        self.context = chromium.new_context(viewport={"width": width, "height": 950}, accept_downloads=True)
+        self.context = chromium.new_context(viewport={"width": width, "height": 950}, accept_downloads=True,
+                                            device_scale_factor=scale)
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)

@@ -1,7 +1,11 @@
 """The Soup tab and the styles section in one gradio, with their style and scripts in the page as the hosts put them
 there.
 
-    .gradio/4.40.0/bin/python -m tests.webui.serve MODELS PORT [SECONDS] [--dark]
+    .gradio/4.40.0/bin/python -m tests.webui.serve MODELS PORT [SECONDS]
+    .gradio/4.40.0/bin/python -m tests.webui.serve FOLDER PORT CHECKPOINT
+
+In the first form a kitchen that only pretends, over MODELS/checkpoints and MODELS/loras. In the second the real one on
+the fake Forge of the tests, with checkpoints and LoRAs where Forge has them in FOLDER, and that checkpoint chosen.
 """
 
 from __future__ import annotations
@@ -20,7 +24,9 @@ from starlette.responses import Response
 
 from diffusion_soup_webui import style_section, styles, tab
 from diffusion_soup_webui.gradio_compat import on
+from diffusion_soup_webui.kitchen import Kitchen
 from diffusion_soup_webui.panorama import ui as panorama
+from tests.webui.double import WebUI
 from tests.webui.fake_kitchen import FakeKitchen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +35,7 @@ HERE = "file=extensions/soup"  # as the hosts' own route is called
 
 def main(models: str, port: str, seconds: str = "2") -> None:
     mimetypes.add_type("application/javascript", ".js")
-    kitchen = FakeKitchen(Path(models), float(seconds))
+    kitchen = FakeKitchen(Path(models), float(seconds)) if seconds[0].isdigit() else _real(Path(models), seconds)
     app = FastAPI()
 
     @app.get(f"/{HERE}/{{path:path}}")
@@ -68,7 +74,14 @@ def main(models: str, port: str, seconds: str = "2") -> None:
     uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
 
 
-def _generation(kitchen: FakeKitchen) -> None:
+def _real(folder: Path, chosen: str) -> Kitchen:
+    """Ours on a host that stays until the process ends."""
+    WebUI(folder, chosen, "forge").__enter__()
+    from diffusion_soup_webui.bridge import connect
+    return Kitchen(connect())
+
+
+def _generation(kitchen: FakeKitchen | Kitchen) -> None:
     """As much of a host's txt2img as the section meets: widgets go to Python, and an infotext comes back."""
     widgets, fields = style_section.build(kitchen, lambda name: f"script_txt2img_dmm_styles_{name}")
     infotext = gr.Textbox(label="infotext", elem_id="infotext")

@@ -129,6 +129,17 @@ def test_a_recipe_goes_in_and_comes_out_the_same(soup):
     assert download.value.suggested_filename.endswith(".json")
 
 
+def test_a_recipe_is_kept_on_the_server(soup, server):
+    soup.fresh("ember", "lagoon")
+    soup.page.click("#dsoup_keep")
+    soup.said("Kept as ember 50 % + lagoon 50 %.json", "#dsoup_recipe_status")
+    kept = server[1] / "recipes/ember 50 % + lagoon 50 %.json"
+    assert [each.name for each in Recipe.from_json(kept.read_text()).ingredients] == ["ember", "lagoon"]
+    soup.empty()
+    soup.page.click("#dsoup_keep")
+    soup.said("The table is empty", "#dsoup_recipe_status")
+
+
 def test_files_are_dropped(soup, tmp_path):
     soup.fresh("lagoon")
     soup.recipe("recipe => recipe.ingredients.length === 1")
@@ -181,10 +192,16 @@ def test_two_pages_see_one_cook(soup):
     for page in (soup, other):
         page.said("Done")
         page.said("lagoon", "#dsoup_in_use")
-    other.page.close()
-    soup.said("ember 50 % + lagoon 50 %", "#dsoup_log")
     soup.page.click("#dsoup_undo_now")
     soup.said("a plain checkpoint", "#dsoup_in_use")
+    for at in range(100):  # a hand that was on the page all the time moves
+        other.page.mouse.move(300 + at, 300)
+        if "a plain checkpoint" in other.page.inner_text("#dsoup_in_use"):
+            break
+        other.page.wait_for_timeout(100)
+    other.said("a plain checkpoint", "#dsoup_in_use")
+    other.page.close()
+    soup.said("ember 50 % + lagoon 50 %", "#dsoup_log")
 
 
 def test_two_clicks_on_cook_are_one_cook(soup):
