@@ -402,7 +402,7 @@ def test_the_pictures_own_style_is_that_of_the_other_regions(studio):
     ink, photo, anime = studio.style(ink=1), studio.style(photo=0.5), studio.style(anime=1)
     assert studio.added(THREE, section) == [[ink] * 4, [photo] * 2, [anime] * 2]
     p = studio.paint([{"style": "ink"}], section)
-    assert not p.comments and p.extra_generation_params["DMM styles"] == "anime = 1", "in no tile, and asked all the same"
+    assert not p.comments and p.extra_generation_params["DMM styles"] == "anime = 1", "asked for, in no tile"
 
 
 def test_a_style_over_all_is_the_plain_picture_in_it(studio):
