@@ -33,12 +33,16 @@ from .client import ComfyUIError
 from .comfyui import PACK
 from .run import DEMO, step, ticker
 
-GRADIO, STYLES = "4.40.0", "#script_txt2img_dmm_styles_"
+GRADIO, STYLES, PANORAMA = "4.40.0", "#script_txt2img_dmm_styles_", "#dsoup_panorama_txt2img"
 CHECKPOINTS = ("demo-base", "ember", "lagoon", "meadow", "demo-student")
 RECIPE = {"diffusion_soup": 1, "base": {"file": "demo-base.safetensors"}, "ingredients": [
     {"file": "ember.safetensors", "weight": 2}, {"file": "lagoon.safetensors", "weight": 1},
     {"file": "meadow.safetensors", "weight": 1},
     {"kind": "lora", "file": "ink.safetensors", "weight": 0.6}]}
+REGIONS = [{"name": "forest", "prompt": "a dark forest, tall pines", "width": 416, "height": 512},
+           {"name": "lake", "prompt": "a lake at dawn, mist on the water", "x": 304, "width": 416, "height": 512,
+            "cfg": 6, "style": {"lagoon": 0.8}},
+           {"name": "castle", "prompt": "a castle on a rock", "x": 608, "width": 416, "height": 512}]
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,24 @@ def styles(soup: SoupPage) -> None:
         soup.page.mouse.click(box["x"] + box["width"] * share, box["y"] + box["height"] / 2)
 
 
+def panorama(soup: SoupPage) -> None:
+    """The section of txt2img: three regions that overlap, one of them chosen."""
+    soup.page.get_by_role("tab", name="txt2img").click()
+    soup.page.click(f"{PANORAMA} .label-wrap")
+    soup.page.check(f"{PANORAMA}_enabled input")
+    soup.page.fill(f"{PANORAMA}_text textarea", json.dumps(REGIONS))
+    soup.wait("() => document.querySelectorAll('.dsoup-label').length === 3")
+    box = soup.page.locator(".dsoup-frame").bounding_box()
+    soup.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    soup.page.wait_for_selector("textarea[aria-label='Prompt of this region']")
+
+
 # One row for each picture in docs/.
 SHOTS = {
     "webui_tab": Shot(whole),
     "webui_tab_dark": Shot(whole, theme="dark"),
     "webui_blocks": Shot(blocks, ".ds-table"),
+    "webui_panorama": Shot(panorama, PANORAMA, chosen="demo-student"),
     "webui_styles": Shot(styles, f"{STYLES}section", chosen="demo-student"),
 }
 

@@ -32,37 +32,54 @@ class Picture:
 class Rows:
     """The pictures of a batch. ``forge``: parts come last first, the negative prompts before them all.
 
-    ``otherwise`` is the style of rows that belong to none.
+    ``otherwise`` is the style of rows that belong to none. ``strange``: such rows were there.
     """
 
     pictures: Sequence[Picture]
     forge: bool
     otherwise: Style | None = None
     strange: bool = False
+    _lost: bool = False
     _prompts: list[torch.Tensor] = field(default_factory=list)
     _used: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        parts = [(number, place) for number, picture in enumerate(self.pictures)
-                 for place in range(len(picture.parts))]
-        negatives = [(number, -1) for number in range(len(self.pictures))]
+        self._lay(self.pictures)
+
+    def _lay(self, pictures: Sequence[Picture]) -> None:
+        """The rows of these pictures: their styles, and the order in which the host takes them."""
+        parts = [(number, place) for number, picture in enumerate(pictures) for place in range(len(picture.parts))]
+        negatives = [(number, -1) for number in range(len(pictures))]
         taken = [*negatives, *sorted(parts, key=lambda each: (-each[1], each[0]))] if self.forge else \
             [*parts, *negatives]
         rows = [*parts, *negatives]
-        self.styles = [self.pictures[number].negative if place < 0 else self.pictures[number].parts[place]
+        self.styles = [pictures[number].negative if place < 0 else pictures[number].parts[place]
                        for number, place in rows]
         self._turn = [taken.index(row) for row in rows]
 
     def step(self, positive: object, negative: object) -> None:
         """The prompts of this step, as the host has them: tensors [rows, tokens, width] or dictionaries of them."""
-        self._prompts = [*_tensors(positive), *_tensors(negative)]
+        ours, against = _tensors(positive), _tensors(negative)
+        self._prompts = [*ours, *against]
         self._used = [0] * len(self._prompts)
-        parts = len(self.styles) - len(self.pictures)
-        self.strange = len(self._prompts) not in (parts, len(self.styles))
+        pictures = self._in_tiles(len(ours), len(against))
+        self._lost = pictures is None
+        self._lay(pictures or self.pictures)
+
+    def _in_tiles(self, parts: int, negatives: int) -> Sequence[Picture] | None:
+        """The pictures as often as a panorama has tiles of them in this batch; where its region's prompt has AND and a
+        picture's has none, the picture's style is in all of them. None where the numbers do not fit."""
+        ours, pictures = sum(len(each.parts) for each in self.pictures), self.pictures
+        times = max(negatives // len(pictures) if negatives else parts // ours, 1)
+        if parts != ours * times and all(len(each.parts) == 1 for each in pictures):
+            pictures = [Picture(each.parts * (parts // (ours * times)), each.negative) for each in pictures]
+        found = [*pictures] * times
+        fits = parts == sum(len(each.parts) for each in found) and negatives in (0, len(found))
+        return found if fits else None
 
     def choose(self, call: Call) -> list[Style | None]:
         """One style for each row of a call of the UNet."""
-        if self.strange or call.context is None:
+        if self._lost or call.context is None:
             self.strange = True
             return [self.otherwise] * call.rows
         found = [self._row(row) for row in call.context]

@@ -15,7 +15,7 @@ from diffusion_soup.dmm import Codebook, Style
 
 from . import styling
 from .style_rows import STRANGE, Picture, Rows
-from .styles import LABELS, TITLE, Part, StyleSettings, asked, blended, describe, forget, named, say, take_tags
+from .styles import LABELS, NOTE, TITLE, Part, StyleSettings, asked, blended, describe, forget, named, say, take_tags
 
 _TAGS = "diffusion_soup_style_tags"  # on a request: what was in the prompts of this batch
 Parts = Sequence[Sequence[Part]]
@@ -73,6 +73,7 @@ class Stylist:
         """Take the tags out of a batch's prompts, before the host looks for networks in them."""
         _unwrap(p)
         forget(p.extra_generation_params)
+        p.extra_generation_params.pop(NOTE, None)
         if _is_taken():
             setattr(p, _TAGS, Tags((), ()))
             return
@@ -150,8 +151,7 @@ class Stylist:
             report.trouble(STRANGE)
         if not report.calls and not self._kitchen.host.interrupted():
             forget(p.extra_generation_params)
-            report.trouble("had no effect, because the model in memory was not asked. Another extension computes in "
-                           "its place; turn that off.")
+            report.trouble(styling.NO_EFFECT)
         for sentence in report.troubles:
             say(p, sentence)
         return found

@@ -132,15 +132,17 @@ def describe(settings: StyleSettings, params: MutableMapping[str, Any]) -> None:
 
 
 def forget(params: MutableMapping[str, Any]) -> None:
-    """Take it out again."""
-    for label in (*LABELS.values(), NOTE):
+    """Take it out again; what was said stays."""
+    for label in LABELS.values():
         params.pop(label, None)
 
 
 def say(p: Any, sentence: str) -> None:
     """Tell the user below the picture; and in it, as clients of the API see nothing else."""
     p.comment(f"{TITLE} {sentence}")
-    p.extra_generation_params[NOTE] = f"styles {sentence}"
+    known, note = p.extra_generation_params.get(NOTE), f"styles {sentence}"
+    if note not in (known or ""):
+        p.extra_generation_params[NOTE] = f"{known} {note}" if known else note
 
 
 # -- tags ------------------------------------------------------------------------------------------

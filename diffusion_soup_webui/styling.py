@@ -24,6 +24,8 @@ import torch
 
 from diffusion_soup.dmm import Style
 
+NO_EFFECT = ("had no effect, because the model in memory was not asked. Another extension computes in its place; turn "
+             "that off.")
 _STEPS = 999  # the timestep at which sampling begins
 
 
@@ -44,7 +46,7 @@ Unet = Callable[[], "torch.nn.Module | None"]
 
 @dataclass
 class Report:
-    """What came of it: how often the UNet was called with styles, and sentences for the user."""
+    """What came of it: how often the UNet was called inside, and sentences for the user."""
 
     calls: int = 0
     troubles: list[str] = field(default_factory=list)
@@ -52,6 +54,11 @@ class Report:
     def trouble(self, sentence: str) -> None:
         if sentence not in self.troubles:
             self.troubles.append(sentence)
+
+    def add(self, other: Report) -> None:
+        self.calls += other.calls
+        for sentence in other.troubles:
+            self.trouble(sentence)
 
 
 @contextmanager
@@ -117,7 +124,8 @@ class _Hooks:
         if len(styles) not in (1, call.rows):
             raise AssertionError(f"{len(styles)} styles for {call.rows} rows")
         self._vectors = _vectors(styles, call.moment, x.device)
-        layer.report.calls += 1
+        for each in _layers:
+            each.report.calls += 1
 
     def _end(self, *_: Any) -> None:
         self._vectors = None

@@ -16,7 +16,7 @@ import torch
 from diffusion_soup.panorama import GRID, Box, Layout, Painting, add, crop
 
 from .prompts import Spoken
-from .region_styles import Styled
+from .region_styles import RegionStyles
 
 _TOGETHER = (1024 // GRID) ** 2  # latents that tiles in one batch have together, unless told otherwise
 
@@ -31,12 +31,12 @@ class Steps:
 
     around: what is to be done around the evaluation of tiles, by their boxes: ControlNets are cut there, and then
     tiles come one by one (``alone``).
-    styled: what is to be done around it for the tiles of a region; with it, regions share no batch.
+    styled: the styles of regions; where there are any, regions share no batch.
     """
 
     def __init__(self, sampler: Any, p: Any, painting: Painting, spoken: Sequence[Spoken], at_once: int,
                  around: Callable[[Box], AbstractContextManager[None]] | None = None,
-                 styled: Styled | None = None) -> None:
+                 styled: RegionStyles | None = None) -> None:
         self.layout: Layout = painting.layout()
         self._sampler, self._denoiser, self._p = sampler, sampler.model_wrap_cfg, p
         self._host = self._denoiser.forward
@@ -83,7 +83,7 @@ class Steps:
         own = self.layout.regions[region].cfg
         previews: list[torch.Tensor] = []
         around = self._around(boxes[0]) if self._around else nullcontext()
-        styled = self._styled(region) if self._styled else nullcontext()
+        styled = self._styled.around(region) if self._styled else nullcontext()
         with around, styled, _guided(self._p, own), _previews(previews):
             if own is not None:
                 here["cond_scale"] = own
@@ -115,7 +115,7 @@ class Steps:
             tile = self.layout.tiles[index]
             region = self.layout.regions[tile.region]
             key = (tile.box.width, tile.box.height, region.cfg, self._spoken[tile.region].alike,
-                   self._styled and tile.region)
+                   tile.region if self._styled else None)
             alike.setdefault(key, []).append(index)
         for (width, height, *_), tiles in alike.items():
             most = together(width, height, self._at_once)

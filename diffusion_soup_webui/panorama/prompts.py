@@ -31,6 +31,9 @@ def check(painting: Painting, prompts: Sequence[str]) -> None:
     for part in painting.parts:
         for what, text in (("prompt", part.prompt), ("negative prompt", part.negative)):
             found = _EXTRA.search(text)
+            if found and found[1] == "style":
+                raise RecipeError(f"The {what} of {part.region} has {found[0]}. Tags are for the prompt of the tab; a "
+                                  "region's style is a field of its own: \"style\": {\"NAME\": 1}.")
             if found:
                 raise RecipeError(f"The {what} of {part.region} has {found[0]}, but a LoRA counts in the whole "
                                   "picture; write it into the prompt of the tab.")

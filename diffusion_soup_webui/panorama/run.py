@@ -17,7 +17,7 @@ from diffusion_soup.panorama import GRID, Layout, Painting
 from . import controls, wrap
 from .denoiser import Steps, together
 from .prompts import Speaker, Spoken
-from .region_styles import styler
+from .region_styles import RegionStyles
 
 
 class Refused(HTTPException):
@@ -114,12 +114,15 @@ class Run:
 
     def _around(self, sampler: Any, host: Callable[..., Any]) -> Callable[..., Any]:
         def sample(p: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-            steps = self._steps(sampler, x)
+            styled = RegionStyles(self._kitchen, painting := self._painting_of(x))
+            steps = self._steps(sampler, painting, styled)
             denoiser = sampler.model_wrap_cfg
             own = vars(denoiser).get("forward")
             denoiser.forward = steps.forward
             try:
-                return host(p, x, *args, **kwargs)
+                found = host(p, x, *args, **kwargs)
+                styled.say(p)
+                return found
             finally:
                 if own is None:
                     del denoiser.forward
@@ -127,12 +130,15 @@ class Run:
                     denoiser.forward = own
         return sample
 
-    def _steps(self, sampler: Any, x: Any) -> Steps:
-        """What a pass over latents [B, C, rows, columns] needs."""
-        p = self._p
+    def _painting_of(self, x: Any) -> Painting:
+        """The panorama in the size of latents [B, C, rows, columns]."""
         if x.ndim != 4:
             raise Refused("A panorama needs latents of pictures; this model has others.")
-        painting = self._painting.scaled(x.shape[-1] * GRID, x.shape[-2] * GRID)
+        return self._painting.scaled(x.shape[-1] * GRID, x.shape[-2] * GRID)
+
+    def _steps(self, sampler: Any, painting: Painting, styled: RegionStyles) -> Steps:
+        """What a pass needs."""
+        p = self._p
         layout = painting.layout()
         sizes = {tile.region: (tile.box.width * GRID, tile.box.height * GRID) for tile in layout.tiles}
         cfg = getattr(p, "hr_cfg", p.cfg_scale) if p.is_hr_pass else p.cfg_scale
@@ -140,7 +146,7 @@ class Run:
         spoken = [self._speaker.spoken(part, sizes[index], always or (part.region.cfg or cfg) != 1)
                   for index, part in enumerate(painting.parts)]
         return Steps(sampler, p, painting, spoken, self._at_once, self._controls(painting, layout, spoken),
-                     styler(self._kitchen, painting))
+                     styled)
 
     def _controls(self, painting: Painting, layout: Layout, spoken: Sequence[Spoken]) -> controls.Cuts | None:
         p = self._p

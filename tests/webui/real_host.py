@@ -500,7 +500,8 @@ def main() -> int:
     failed = 0
     chosen = host.get("/sdapi/v1/options")["sd_model_checkpoint"]
     student = any(Path(each["filename"]).name == real_styles.STUDENT for each in host.get("/sdapi/v1/sd-models"))
-    for check in (*CHECKS, *real_panoramas.CHECKS, *(real_styles.CHECKS if student else ())):
+    styled = (*real_styles.CHECKS, *real_panoramas.STYLED)
+    for check in (*CHECKS, *real_panoramas.CHECKS, *(styled if student else ())):
         if given.checks and check.__name__ not in given.checks:
             continue
         begun = time.monotonic()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .real_styles import Styles
+
 if TYPE_CHECKING:
     from .real_host import Host, Picture
 
@@ -16,8 +18,14 @@ HIRES = {"enable_hr": True, "hr_scale": 2, "hr_upscaler": "Latent", "denoising_s
          "hr_additional_modules": ["Use same choices"]}
 
 
-def painted(host: Host, plan: object, **settings: Any) -> Picture:
-    return host.picture(**{**WIDE, **settings}, alwayson_scripts={"diffusion soup panorama": {"args": [True, plan]}})
+def painted(host: Host, plan: object, scripts: dict[str, Any] | None = None, **settings: Any) -> Picture:
+    ours = {"diffusion soup panorama": {"args": [True, plan]}}
+    return host.picture(**{**WIDE, **settings}, alwayson_scripts={**ours, **(scripts or {})})
+
+
+def section(name: str) -> dict[str, Any]:
+    """The whole picture in a style, by the styles script."""
+    return {"scripts": {"DMM styles": {"args": [{"weights": {name: 1}}]}}}
 
 
 def _difference(one: Picture, other: Picture, columns: slice = slice(None)) -> float:
@@ -74,15 +82,73 @@ def bad_panoramas(host: Host) -> str:
     plain = host.picture(**WIDE)
     for plan, words in (("{", "not JSON"), ([{"width": 64}], "belongs to no region"), ([{"x": 999}], "reaches from"),
                         ([{"prompt": "<lora:a:1>"}], "LoRA"), ([{"prompt": 3}], "write text")):
-        try:
-            painted(host, plan)
-        except Exception as error:
-            assert getattr(error, "status", 0) == 422 and words in str(error), error
-        else:
-            raise AssertionError(f"{plan} was taken")
+        _refused(host, plan, words)
     assert host.picture(**WIDE) == plain
     return "each a sentence"
 
 
+def _refused(host: Host, plan: object, words: str) -> None:
+    try:
+        painted(host, plan)
+    except Exception as error:
+        assert getattr(error, "status", 0) == 422 and words in str(error), error
+    else:
+        raise AssertionError(f"{plan} was taken")
+
+
+def regions_in_their_styles(host: Host) -> str:
+    """Where the host has a student."""
+    styles = Styles(host)
+    names = styles.names[:2]
+    left, right = {"name": "left", "width": 128}, {"name": "right", "x": 128, "width": 128}
+    one, other = ([{**side, "style": {name: 1}} for side in (left, right)] for name in names)
+    both, turned, plain, *whole = [painted(host, plan) for plan in (
+        [one[0], other[1]], [other[0], one[1]], [left, right], one, other)]
+    found = []
+    for made, (first, second) in ((both, whole), (turned, whole[::-1])):
+        near, far = slice(0, 96), slice(160, 256)
+        for side, same, another in ((near, first, second), (far, second, first)):
+            found.append((_difference(made, same, side), _difference(made, another, side)))
+            assert found[-1][0] < found[-1][1] / 2, found  # the VAE sees both sides
+    assert plain not in (*whole, both, turned) and both != turned
+    assert painted(host, [left, {**right, "style": {names[0]: 1}}], **section(names[1])) == turned, "innermost counts"
+    assert painted(host, [left, right], **section(names[0])) == whole[0], "the picture's own, in each region"
+    host.choose(host.models[0])
+    for plan, words in ((one, "no DMM student"), ([{"prompt": "a <style:ink>"}], "a field of its own")):
+        _refused(host, plan, words)
+    return ", ".join(f"{same:.2f}" for same, _ in found) + " of 255 from a panorama wholly in that style, from the " \
+        "other " + ", ".join(f"{another:.2f}" for _, another in found)
+
+
+def one_style_over_all_is_the_plain_picture_in_it(host: Host) -> str:
+    """Where the host has a student: by a region, by the section and by tags, in one tile and in many."""
+    styles = Styles(host)
+    name, another = styles.names[:2]
+    wanted = host.picture(**WIDE, **_by_section(name))
+    assert wanted != host.picture(**WIDE)
+    made = painted(host, [{"style": {name: 1}}])
+    assert made == wanted == painted(host, "", **section(name))
+    assert made.text.count("DMM") == 0 and '"style"' in made.text.replace("\\", ""), made.text
+    assert painted(host, [{"style": {name: 1}}], **section(another)) == wanted
+    tag, more = styles.tag(0), {key: HIRES[key] for key in HIRES if host.forge or key not in (
+        "hr_cfg", "hr_additional_modules")}
+    for settings in (more, {"batch_size": 2}, {"sampler_name": "DPM++ 2M Karras"}):
+        assert painted(host, [{"style": {name: 1}}], **settings) == \
+            host.picture(**{**WIDE, **settings}, **_by_section(name)), settings
+    for settings in ({"prompt": f"a dog{tag}"}, {"prompt": f"a dog{tag} AND a cat{styles.tag(1)} :0.5"}):
+        by_tag = painted(host, "", **settings)
+        assert by_tag == host.picture(**WIDE, **settings) and "DMM note" not in by_tag.text, by_tag.text
+    tiled = {"tile_width": 128, "overlap_x": 64}
+    assert painted(host, tiled, prompt=f"a dog{tag}") == painted(host, tiled, prompt="a dog", **section(name))
+    parts = painted(host, tiled, prompt=f"a dog{tag} AND a cat{styles.tag(1)}")
+    assert "DMM note" not in parts.text and parts != painted(host, tiled, prompt="a dog AND a cat")
+    return f"{wanted.pixels}, to the bit"
+
+
+def _by_section(name: str) -> dict[str, Any]:
+    return {"alwayson_scripts": section(name)["scripts"]}
+
+
 CHECKS = (one_region_is_the_plain_picture, regions_follow_their_prompts, all_around, interrupted_in_the_middle,
           bad_panoramas)
+STYLED = (regions_in_their_styles, one_style_over_all_is_the_plain_picture_in_it)

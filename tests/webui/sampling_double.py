@@ -78,6 +78,8 @@ class Denoiser(torch.nn.Module):
                                for parts in cond.batch])
         against = prompts if uncond is None else \
             torch.stack([each[0].cond for each in uncond]).mean((1, 2))  # raises for different lengths
+        if host.unet is not None:
+            prompts, against = self._embedded(x, cond.batch, uncond)
         control = host.control(x) if host.control else 0
         blur = torch.nn.functional.avg_pool2d(x, 3, 1, 1)
         parts = [blur + value[:, None, None, None] + control for value in (prompts, against)]
@@ -89,6 +91,28 @@ class Denoiser(torch.nn.Module):
         host.modules["modules.sd_samplers_common"].store_latent(denoised)
         self.step += 1
         return denoised
+
+
+    def _embedded(self, x, batch, uncond):
+        """What the time embedding adds to each picture's prompts and negative prompt, from one call of the UNet."""
+        parts = [(number, place) for number, each in enumerate(batch) for place in range(len(each))]
+        negatives = [(number, -1) for number in range(len(uncond or []))]
+        conds = {(number, place): (uncond[number][0] if place < 0 else batch[number][place].schedules[0]).cond
+                 for number, place in (*parts, *negatives)}
+        for step in self.host.callbacks["cfg_denoiser"]:
+            step(SimpleNamespace(text_cond=torch.stack([conds[row] for row in parts]),
+                                 text_uncond=torch.stack([conds[row] for row in negatives]) if negatives else None))
+        rows = [*parts, *negatives]
+        if self.host.forge:
+            rows = [*negatives, *sorted(parts, key=lambda row: (-row[1], row[0]))]
+        times = torch.full((len(rows),), 999.0 * (1 - self.step / self.total_steps))
+        found, _ = self.host.unet(x[[number for number, _ in rows]], times,
+                                  context=torch.stack([conds[row] for row in rows]))
+        added = dict(zip(rows, found.mean(1)))
+        self.host.added.append([added[row].item() for row in (*parts, *negatives)])
+        prompts = torch.stack([sum(added[number, place] for place in range(len(each))) / len(each)
+                               for number, each in enumerate(batch)])
+        return prompts, torch.stack([added[row] for row in negatives]) if negatives else prompts
 
 
 class Sampler:
@@ -136,9 +160,14 @@ class Picture:
         if host.forge:
             self.hr_cfg, self.distilled_cfg_scale, self.hr_distilled_cfg = 4.0, 3.5, 3.5
             self.sd_model.forge_objects = SimpleNamespace(unet=Unet())
+        self.comments, self.iteration = [], 0
         vars(self).update(more)
         self.prompts = self.hr_prompts = [self.prompt] * self.batch_size
         self.negative_prompts = self.hr_negative_prompts = [self.negative_prompt] * self.batch_size
+        self.all_hr_prompts, self.all_hr_negative_prompts = list(self.hr_prompts), list(self.hr_negative_prompts)
+
+    def comment(self, text):
+        self.comments.append(text)
 
     def init(self, *args):
         if self.init_image is not None:
@@ -192,6 +221,7 @@ class Unet:
 def add_to(webui: Any) -> Any:
     """Give a fake host what sampling needs."""
     webui.calls, webui.previews, webui.control = [], [], None
+    webui.unet, webui.added = None, []  # a UNet whose time embedding counts, and what it gave for each row of a call
     webui.interrupt_at = webui.fail_at = -1
     webui.forge = webui.flavour == "forge"
     webui._module("modules.sd_samplers", create_sampler=lambda name, model: Sampler(webui),
@@ -215,11 +245,15 @@ def decode_latent_batch(model, batch, target_device=None, check_for_nans=False):
     return DecodedSamples(torch.nn.functional.interpolate(blur, scale_factor=8))
 
 
-def paint(webui: Any, script: Any, args: tuple[Any, ...], **more: Any) -> Any:
-    """The order of events of process_images with one script; returns p with .samples and .pictures."""
+def paint(webui: Any, script: Any, args: tuple[Any, ...], styles: Any = None, **more: Any) -> Any:
+    """The order of events of process_images with one script, and the styles script where there is one; returns p with
+    .samples and .pictures."""
     p = Picture(webui, **more)
     script.before_process(p, *args)
     p.init([], [], [])
+    if styles is not None:
+        styles.before_process_batch(p, prompts=p.prompts)
+        styles.process_batch(p, prompts=p.prompts)
     script.process_batch(p, *args, batch_number=0, prompts=p.prompts, seeds=[], subseeds=[])
     encode = webui.modules["modules.prompt_parser"]
     wanted = SdConditioning(p.prompts, width=p.width, height=p.height)

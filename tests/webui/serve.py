@@ -65,11 +65,10 @@ def main(models: str, port: str, seconds: str = "2") -> None:
             sides = [gr.Slider(64, 2048, value, step=8, label=side, elem_id=f"txt2img_{side.lower()}")
                      for side, value in (("Width", 1024), ("Height", 512))]
             panorama.build("txt2img", sides)
+            _generation(kitchen)
         with gr.Tab("Other"):
             gr.Textbox(label="Something of another tab")
             gr.Button("A button of another tab")
-        with gr.Tab("txt2img"):
-            _generation(kitchen)
     gr.mount_gradio_app(app, page, path="/")
     uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
 

@@ -32,8 +32,9 @@ def gradio(monkeypatch):
 @pytest.fixture
 def load(webui, gradio, monkeypatch):
     """Load the script as the WebUI does; returns its names, and the tabs when they are asked for."""
-    for name in [name for name in sys.modules if name.startswith("diffusion_soup_webui")]:
-        monkeypatch.delitem(sys.modules, name)
+    before = _package()
+    for name in before:
+        del sys.modules[name]
 
     def load():
         path = ROOT / "scripts" / "diffusion_soup.py"
@@ -42,7 +43,14 @@ def load(webui, gradio, monkeypatch):
         spec.loader.exec_module(module)
         return module, [tab for callback in webui.callbacks["ui_tabs"] for tab in callback()]
 
-    return load
+    yield load
+    for name in _package():  # a second copy, which other tests would mix with theirs
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def _package():
+    return {name: module for name, module in sys.modules.items() if name.startswith("diffusion_soup_webui")}
 
 
 @pytest.mark.parametrize("webui", ["a1111"], indirect=True)

@@ -156,6 +156,22 @@ def test_a_whole_batch_of_changed_prompts_goes_by_order(forge):
     assert chosen(found, "x", "y", "z") == expected and not found.strange
 
 
+def test_tiles_of_a_panorama_are_the_pictures_again():
+    found = Rows([Picture((ANIME, INK), PHOTO)], False)
+    bad = torch.stack([encoded("bad")] * 2)
+    found.step(torch.stack([encoded(text) for text in ("cat", "cat", "cat", "cat")]), bad)
+    assert chosen(found, *["cat"] * 4, "bad", "bad") == [ANIME, INK, ANIME, INK, PHOTO, PHOTO]
+    found.step(torch.stack([encoded(text) for text in ("cat", "dog")]), bad[:1])
+    assert chosen(found, "cat", "dog", "bad") == [ANIME, INK, PHOTO] and not found.strange
+    single = Rows([Picture((ANIME,), PHOTO)], False)
+    single.step(torch.stack([encoded(text) for text in ("cat", "dog")]), bad[:1])
+    assert chosen(single, "cat", "dog", "bad") == [ANIME, ANIME, PHOTO], "AND is in the region's prompt"
+    found.step(torch.stack([encoded("cat")] * 3), bad[:1])
+    assert chosen(found, "cat") == [None] and found.strange
+    found.step(torch.stack([encoded("cat"), encoded("dog")]), bad[:1])
+    assert chosen(found, "dog") == [INK] and found.strange, "said even if later steps are right"
+
+
 def test_rows_of_nobody_are_said_and_not_left_out():
     found = rows(["cat", "dog"], [ANIME, INK])
     found.otherwise = PHOTO
