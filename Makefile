@@ -48,11 +48,12 @@ browser: $(READY)
 gradios: $(READY)
 	@"$(PY)" -m tests.webui.venvs
 
-# Two at a time, because each of them keeps one core busy: the longest begins, and each reports when it is done.
-AT_ONCE := --jobs=2 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+# Three at a time, because each of them waits half of its time for a server or a page, and two cores are enough for that:
+# the longest begin, and each reports when it is done.
+AT_ONCE := --jobs=3 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 test: comfyui browser gradios
-	@$(MAKE) --no-print-directory $(AT_ONCE) test-comfy test-js test-engine test-browser test-webui
+	@$(MAKE) --no-print-directory $(AT_ONCE) test-comfy test-browser test-webui test-engine test-js
 
 test-comfy: comfyui
 	"$(PY)" -m pytest -m 'not slow' tests/comfy tests/gpu
