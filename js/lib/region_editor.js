@@ -248,7 +248,8 @@ export class RegionEditor {
 
   #end() {
     this.#wait(0);
-    this.host.refresh(); // what nodes grow by belongs to the same step
+    this.host.refresh(); // what nodes grow by belongs to the same step,
+    this.node.graph?.updateExecutionOrder?.(); // and the order that is saved with them
     if (this.steps) this.host.canvas()?.emitAfterChange?.();
     this.steps = 0;
   }

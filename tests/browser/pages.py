@@ -179,17 +179,21 @@ class GraphPage:
         return self.js(f"{TRACKER}.undoQueue.length")
 
     def undo(self, times=1):
-        self._restore("Control+z", times, -1)
+        self._restore("Control+z", times)
 
     def redo(self, times=1):
-        self._restore("Control+y", times, 1)
+        self._restore("Control+y", times)
 
-    def _restore(self, keys, times, by):
+    def _restore(self, keys, times):
+        """Until the graph is made of other nodes; or, where it was empty, there is one step more or less."""
         self.js("document.activeElement.blur()")
         for _ in range(times):
-            steps = self.steps + by
+            self.js("void (window.dsoupBefore = [...app.graph.nodes])")
+            steps = self.steps
             self.press(keys)
-            self.wait(f"steps => {TRACKER}.undoQueue.length === steps && !{TRACKER}._restoringState", steps)
+            self.wait(f"""steps => !{TRACKER}._restoringState && (dsoupBefore.length
+                ? app.graph.nodes.every(node => !dsoupBefore.includes(node))
+                : {TRACKER}.undoQueue.length !== steps)""", steps)
             self.settle()
 
     # -- mouse and keyboard ----------------------------------------------------------------------

@@ -85,14 +85,15 @@ class Page(GraphPage):
         self.on = on
         key = self.vue, json.dumps(prompt), on
         if key not in self.workflows:
-            self.workflows[key] = self.js("""async ([prompt, on]) => {
-                await app.loadApiJson(prompt, 'test');
+            self.js("prompt => app.loadApiJson(prompt, 'test')", prompt)
+            self.settle()  # nodes that are new take the height that they need
+            self.workflows[key] = self.js("""on => {
                 const graph = app.graph.serialize(); let at = 0;
                 for (const node of graph.nodes) {
                     node.pos = String(node.id) === on ? [0, 0] : [(at++ % 6) * 480 + 520, Math.floor(at / 6) * 760];
                     node.size = [Math.max(node.size[0], 440), node.size[1]];
                 }
-                return JSON.stringify(graph); }""", [prompt, on])
+                return JSON.stringify(graph); }""", on)
         self.open(self.workflows[key])
         self.js("app.canvas.ds.scale = 1; app.canvas.ds.offset = [100, 60]; app.graph.setDirtyCanvas(true, true)")
         self.page.locator(self.inside(".dsoup-area")).first.wait_for(state="attached")
@@ -200,7 +201,9 @@ class Page(GraphPage):
         """Undo so many steps; ComfyUI adds some where it measures a node anew, or where typing takes a pause."""
         self.check()
         assert steps <= self.steps <= steps + 2
-        self.undo(self.steps)
+        for _ in range(steps + 4):
+            if self.steps:
+                self.undo()
         assert self.prompt() == prompt
 
 
@@ -560,7 +563,10 @@ def test_load_and_save_give_the_same(page):
     page.open(workflow)
     page.settle()
     page.settle()
-    one, other = ({node["id"]: (node["widgets_values"], node["properties"], node["size"]) for node in each["nodes"]
+    def size(node):  # heights are ComfyUI's there, and change with each load, its own nodes' too
+        return node["size"][:1] if page.pinned and page.vue else node["size"]
+
+    one, other = ({node["id"]: (node["widgets_values"], node["properties"], size(node)) for node in each["nodes"]
                    if node["type"].startswith("DSoup")} for each in map(json.loads, (workflow, page.save())))
     assert one == other
     assert (page.prompt(), page.shown()) == (prompt, shown)
