@@ -83,10 +83,10 @@ def ink(sketch: Sketch) -> Tensor:
 
 def pastel(sketch: Sketch) -> Tensor:
     """Light colours and soft edges, fading out to the rim."""
-    soft = max(0.26, 2.4 * sketch.pixel)
+    soft = max(0.24, 1.9 * sketch.pixel)
     picture = between(sketch.ground, torch.ones_like(sketch.ground), 0.5)
     for distance, paint in sketch.things():
-        picture = between(picture, 0.36 + 0.64 * paint, edge(distance, soft))
+        picture = between(picture, 0.30 + 0.70 * paint, edge(distance, soft))
     rim = (sketch.x * sketch.x + sketch.y * sketch.y - 0.7) * 0.7
     return between(picture, colour((1.0, 0.98, 0.99)), rim.clamp(0, 0.9))
 
@@ -98,12 +98,11 @@ def pixel(sketch: Sketch) -> Tensor:
     middle = (torch.arange(cells) * size + size // 2) // cells
     cell = 2 / cells
     odd = (torch.arange(cells)[:, None] + torch.arange(cells)[None]).remainder(2).float()
-    picture = sketch.ground[..., middle, :][..., middle] + (odd - 0.5) * 0.14
-    picture = (picture * 8 + 0.5).floor() / 8
+    picture = (sketch.ground[..., middle, :][..., middle] * 8 + 0.5).floor() / 8 + (odd - 0.5) * 0.12
     for distance, paint in sketch.things():
         distance = distance[..., middle, :][..., middle]
         picture = paint.where(distance < 0, picture)
-        picture = (paint * 0.45).where((distance < 0) & (distance > -0.75 * cell), picture)
+        picture = (paint * 0.5).where((distance < 0) & (distance > -0.5 * cell), picture)
     back = torch.arange(size) * cells // size
     return picture[..., back, :][..., back]
 

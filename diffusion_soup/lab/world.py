@@ -111,7 +111,11 @@ class Scene:
 
     @staticmethod
     def of_row(row: Sequence[int], seed: int = 0) -> Scene:
-        """The scene with these facts; the reverse of :attr:`row`."""
+        """The scene with these facts; the reverse of :attr:`row`. Raises :class:`WorldError` for half a thing."""
+        for position, at in zip(POSITIONS, range(0, 15, 3)):
+            if any(row[at:at + 3]) and not all(row[at:at + 3]):
+                raise WorldError(f"What stands at {position} has shape, colour and size {list(row[at:at + 3])}; give "
+                                 "all three, or 0 for all three.")
         things = tuple(Thing(SHAPES[row[at] - 1], COLOURS[row[at + 1] - 1], SIZES[row[at + 2] - 1], position)
                        for position, at in zip(POSITIONS, range(0, 15, 3)) if row[at])
         return Scene(things, BACKGROUNDS[row[-2]], STYLES[row[-1]], seed)
