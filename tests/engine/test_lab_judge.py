@@ -1,12 +1,14 @@
 """The judge: verdicts by hand, scores with a judge that knows everything, and the file it is kept in."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from diffusion_soup.errors import Cancelled, FileError
+from diffusion_soup.lab import __main__ as command
 from diffusion_soup.lab import train_judge
 from diffusion_soup.lab.judge import FLOOR, KINDS, Network, calibrated, compared
 from diffusion_soup.lab.render import draw
@@ -227,6 +229,14 @@ def test_cancelled_training_leaves_nothing(tmp_path):
     with pytest.raises(Cancelled):
         the_judge(TINY, tmp_path / "judges", Stop())
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command(quick, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "JudgeConfig", lambda size: replace(TINY, size=size))
+    assert command.main(["judge", "--size", "20", "--folder", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["clean", "disturbed"] and [line.split()[0] for line in lines[1:]] == [*KINDS, "all"]
+    assert command.main(["judge", "--size", "8"]) == 2
 
 
 def test_the_hash_tells_configurations_apart():
