@@ -84,7 +84,7 @@ _ASKED = ("count", *("position", "shape", "colour", "size") * len(POSITIONS), "b
 class Nearest:
     """The nearest training picture of each picture: root mean square difference and index, by pixels and by features.
 
-    Pixels run from −1 to 1. Features are divided by their standard deviation over the training pictures' world.
+    Pixels run from −1 to 1; features are those of :meth:`Judge.features`.
     """
 
     pixel: Tensor
@@ -110,8 +110,11 @@ class Judge:
     report: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def features(self, pictures: Tensor) -> Tensor:
-        """(B, 3, S, S) pictures -> (B, features) float32, for FID: see :func:`~.scores.fid`."""
-        return self._ask(pictures, lambda features, logits: features)
+        """(B, 3, S, S) pictures -> (B, features) float32, for FID: see :func:`~.scores.fid`.
+
+        Each is in units of its own standard deviation over the world, so that FIDs of two judges are of one scale.
+        """
+        return self._ask(pictures, lambda features, logits: features) / self.feature_spread
 
     def answers(self, pictures: Tensor) -> Tensor:
         """(B, 3, S, S) pictures -> (B, 17) int64, the likeliest value of each of the fields."""
@@ -140,7 +143,8 @@ class Judge:
 
         The facts are, for each thing, its shape, colour and size, then background, style, and, as one fact, that
         things stand at the asked positions and nowhere else (the sum of five log probabilities). ``dirt`` is
-        :meth:`dirt`. 0 is best; a clean and right picture has about −0.3, a wrong or noisy one −2 to −6.
+        :meth:`dirt`. 0 is best. Seen at 16 px: clean and right pictures −0.3, with noise of 0.3 −1.9, blurred −2.2, of
+        another scene −5.4. Larger pictures are smoother when averaged down, so compare pictures of one size.
         """
         whole = _paired(pictures, scenes)
         logs = self.log_probabilities(pictures)
@@ -170,9 +174,7 @@ class Judge:
             raise WorldError(f"Pictures of {tuple(pictures.shape[1:])} are compared with training pictures of "
                              f"{tuple(training.shape[1:])}; draw both at one size.")
         by_pixel = closest(pictures.flatten(1), training.flatten(1))
-        by_feature = closest(self.features(pictures) / self.feature_spread, self.features(training)
-                             / self.feature_spread)
-        return Nearest(*by_pixel, *by_feature)
+        return Nearest(*by_pixel, *closest(self.features(pictures), self.features(training)))
 
     def _fitted(self, pictures: Tensor) -> Tensor:
         if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[2:]) < self.size:

@@ -26,7 +26,7 @@ from .world import VALUES, Scenes, WorldError
 _VERSION = 1
 _TEST, _CALIBRATION = 4096, 8192
 #: How much each field counts in the loss: shape, colour and size at each position, then background and style.
-_WEIGHTS = (*((1.0, 1.0, 0.5) * 5), 0.5, 0.5)
+_WEIGHTS = (*((1.0, 1.0, 0.5) * 5), 1.0, 0.5)
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class JudgeConfig:
     """
 
     size: int = 16
-    width: int = 32
+    width: int = 24
     features: int = 128
-    steps: int = 1200
+    steps: int = 800
     batch: int = 256
     rate: float = 4e-3
     seed: int = 0
