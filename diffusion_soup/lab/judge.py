@@ -112,7 +112,9 @@ class Judge:
     def features(self, pictures: Tensor) -> Tensor:
         """(B, 3, S, S) pictures -> (B, features) float32, for FID: see :func:`~.scores.fid`.
 
-        Each is in units of its own standard deviation over the world, so that FIDs of two judges are of one scale.
+        Each is in units of its own standard deviation over the world, so that FIDs of two judges are of one scale. They
+        are about content: the judge is trained to overlook slight noise and blur, which :meth:`dirt` sees. At 16 px, FID
+        to 2,000 pictures of the world: 2.3 of 2,000 others, 9 if blurred, 18 of one domain, 170 of grey.
         """
         return self._ask(pictures, lambda features, logits: features) / self.feature_spread
 
@@ -143,7 +145,7 @@ class Judge:
 
         The facts are, for each thing, its shape, colour and size, then background, style, and, as one fact, that
         things stand at the asked positions and nowhere else (the sum of five log probabilities). ``dirt`` is
-        :meth:`dirt`. 0 is best. Seen at 16 px: clean and right pictures −0.3, with noise of 0.3 −1.9, blurred −2.2, of
+        :meth:`dirt`. 0 is best. Seen at 16 px: clean and right pictures −0.3, with noise of 0.3 −1.9, blurred −2.3, of
         another scene −5.4. Larger pictures are smoother when averaged down, so compare pictures of one size.
         """
         whole = _paired(pictures, scenes)

@@ -31,7 +31,10 @@ _WEIGHTS = (*((1.0, 1.0, 0.5) * 5), 1.0, 0.5)
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """What a judge is made of. Equal configurations are the same judge (on equal machines, to the bit).
+    """What a judge is made of. Equal configurations are the same judge (on equal machines and threads, to the bit).
+
+    As it is, the judge trains in about two minutes on one core at 16 px, three at 32 px, and has 99.8 % of the facts of
+    clean test pictures right, 99.2 % of disturbed ones (16 px).
 
     ``size`` in pixels; ``width`` channels of the first layer; ``steps`` of ``batch`` pictures, no picture twice.
     """

@@ -250,12 +250,12 @@ def test_the_judge_is_right(tmp_path):
     judge = the_judge(folder=tmp_path)
     report = measured(judge)
     assert report == judge.report
-    assert report["clean"]["all"] > 0.95 and min(report["clean"].values()) > 0.9
+    assert report["clean"]["all"] > 0.99 and min(report["disturbed"].values()) > 0.95
     scenes = WORLD.scenes(range(2000), "test")
     pictures = draw(scenes, 16)
     assert judge.faithfulness(pictures, scenes).mean() > 2 * judge.faithfulness(pictures.roll(1, 0), scenes).mean()
     assert judge.preference(pictures, scenes).mean() > judge.preference(pictures.roll(1, 0), scenes).mean() + 1
     other, domain = draw(WORLD.scenes(range(2000, 4000), "test"), 16), draw(scenes.pick(slice(0, 1)), 16)
-    noisy = (pictures + 0.2 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))).clamp(-1, 1)
-    same, worse = (fid(judge.features(each), judge.features(pictures)) for each in (other, noisy))
+    mush = (pictures + pictures.roll(1, 0)) / 2
+    same, worse = (fid(judge.features(each), judge.features(pictures)) for each in (other, mush))
     assert same < worse / 3 and judge.nearest(domain, pictures).pixel.item() == 0
