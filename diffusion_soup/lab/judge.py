@@ -112,9 +112,9 @@ class Judge:
     def features(self, pictures: Tensor) -> Tensor:
         """(B, 3, S, S) pictures -> (B, features) float32, for FID: see :func:`~.scores.fid`.
 
-        Each is in units of its own standard deviation over the world, so that FIDs of two judges are of one scale. They
-        are about content: the judge is trained to overlook slight noise and blur, which :meth:`dirt` sees. At 16 px, FID
-        to 2,000 pictures of the world: 2.3 of 2,000 others, 9 if blurred, 18 of one domain, 170 of grey.
+        Each is in units of its own standard deviation over the world, so that FIDs of two judges are of one scale.
+        They are about content: the judge is trained to overlook slight noise and blur, which :meth:`dirt` sees. At
+        16 px, FID to 2,000 pictures of the world: 2.3 of 2,000 others, 9 if blurred, 18 of one domain, 170 of grey.
         """
         return self._ask(pictures, lambda features, logits: features) / self.feature_spread
 
