@@ -1,0 +1,77 @@
+"""Contact sheets as PNG files, by the standard library alone."""
+
+from __future__ import annotations
+
+import os
+import struct
+import uuid
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import FileError
+from .render import draw
+from .shards import WORLD, Shard
+from .world import BACKGROUNDS, SHAPES, STYLES, Scenes
+
+
+def world_sheet(size: int = 64, columns: int = 12, seed: int = 0, shard: Shard = WORLD) -> Tensor:
+    """A row of scenes for each style, the same scenes in every row: (3, height, width) from −1 to 1.
+
+    The first columns are one thing of each shape on a background each, the others are picked by ``seed``.
+    """
+    chosen = shard.scenes(range(columns), seed=seed)
+    facts = chosen.facts.clone()
+    for column in range(min(columns, len(BACKGROUNDS))):
+        facts[column, :15] = 0
+        facts[column, 12:15] = torch.tensor([1 + column % len(SHAPES), 1 + column % 6, 2])
+        facts[column, -2] = column
+    rows = []
+    for style in range(len(STYLES)):
+        facts[:, -1] = style
+        rows.append(draw(Scenes(facts.clone(), chosen.seeds), size))
+    return tiled(torch.cat(rows), columns)
+
+
+def tiled(pictures: Tensor, columns: int, gap: int = 2) -> Tensor:
+    """(B, 3, H, W) pictures side by side, ``columns`` in a row, white between: (3, height, width)."""
+    count, channels, height, width = pictures.shape
+    rows = -(-count // columns)
+    sheet = torch.ones(channels, rows * (height + gap) + gap, columns * (width + gap) + gap)
+    for at, picture in enumerate(pictures):
+        top, left = gap + at // columns * (height + gap), gap + at % columns * (width + gap)
+        sheet[:, top:top + height, left:left + width] = picture
+    return sheet
+
+
+def enlarged(pictures: Tensor, times: int) -> Tensor:
+    """Each pixel as a block of ``times`` by ``times``."""
+    return pictures.repeat_interleave(times, -1).repeat_interleave(times, -2)
+
+
+def png(picture: Tensor) -> bytes:
+    """The PNG file of a (3, H, W) picture from −1 to 1, in 8 bits (Portable Network Graphics, third edition)."""
+    levels = ((picture.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).contiguous()
+    height, width, _ = levels.shape
+    lines = torch.cat([torch.zeros(height, 1, dtype=torch.uint8), levels.reshape(height, -1)], dim=1)  # filter: none
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts: Sequence[tuple[bytes, bytes]] = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.numpy().tobytes(), 9)),
+                                            (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts)
+
+
+def write_png(picture: Tensor, path: Path) -> None:
+    """Write a (3, H, W) picture, at once or not at all; a file of that name is replaced. Raises :class:`FileError`."""
+    part = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}.part")
+    try:
+        try:
+            part.write_bytes(png(picture))
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"{path} could not be written: {error.strerror}. Choose another file.") from None
