@@ -181,6 +181,14 @@ class GraphPage:
     def undo(self, times=1):
         self._restore("Control+z", times)
 
+    def undo_until(self, nodes):
+        """One step back, after which there must be so many nodes. Where nodes are HTML, the pinned frontend gives each
+        node, ComfyUI's own too, another height once it is seen, and that may be steps between."""
+        for _ in range(4 if self.pinned and self.vue else 1):
+            if self.js("app.graph.nodes.length") != nodes:
+                self.undo()
+        assert self.js("app.graph.nodes.length") == nodes
+
     def redo(self, times=1):
         self._restore("Control+y", times)
 
