@@ -10,7 +10,6 @@ import io
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from .checkpoint import Checkpoint, open_checkpoint
 from .cook import cook_to_file
 from .dmm import Student, open_student
 from .errors import Cancelled, FileError, RecipeError, SoupError, shown
+from .files import replacing
 from .folders import ModelFolders
 from .hashes import HashCache, default_cache_file
 from .lora import LoRAFile
@@ -166,17 +166,11 @@ def _write(options: argparse.Namespace, recipe: Recipe) -> None:
         raise RecipeError(f"{output} is to hold a recipe; give it a name that ends in .json.")
     if output.exists() and not options.overwrite:
         raise FileError(f"{output} exists already and was left as it is; choose another name or give --overwrite.")
-    temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=output.parent, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(recipe.to_json() + "\n")
-        os.replace(temporary, output)
+        with replacing(output) as part:
+            part.write_text(recipe.to_json() + "\n", encoding="utf-8")
     except OSError as error:
         raise FileError(f"{output} could not be written: {error.strerror}.") from None
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
     print(f"{output}: {len(recipe.ingredients)} ingredients, recipe {recipe.hash[:10]}")
 
 

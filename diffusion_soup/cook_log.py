@@ -11,7 +11,6 @@ import dataclasses
 import json
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import SoupError
+from .files import replacing
 from .recipe import Recipe
 
 log = logging.getLogger("diffusion_soup")
@@ -148,15 +148,8 @@ class CookLog:
             if room < 0:
                 break
             kept.append(line)
-        handle, temporary = tempfile.mkstemp(dir=self.file.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                out.writelines(f"{line}\n" for line in reversed(kept))
-            os.replace(temporary, self.file)
-        except OSError:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        with replacing(self.file) as part:
+            part.write_text("".join(f"{line}\n" for line in reversed(kept)), encoding="utf-8")
         self._read = None
 
     def _load(self) -> dict[str, Entry]:

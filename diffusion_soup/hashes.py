@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from .errors import Cancelled, FileError
+from .files import replacing
 from .progress import Progress, Silent, check
 
 _PIECE = 4 << 20
@@ -86,10 +86,8 @@ class HashCache:
             merged = _load(self._file) | self._known
             try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                handle, temporary = tempfile.mkstemp(dir=self._file.parent, suffix=".part")
-                with os.fdopen(handle, "w", encoding="utf-8") as out:
-                    json.dump(merged, out)
-                os.replace(temporary, self._file)
+                with replacing(self._file) as part:
+                    part.write_text(json.dumps(merged), encoding="utf-8")
             except OSError:
                 pass
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
 from diffusion_soup import FileError, Recipe, SoupError, read_recipe
 from diffusion_soup.errors import shown
+from diffusion_soup.files import replacing
 
 SUFFIXES = (".json", ".png", ".safetensors", ".sft")
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
@@ -61,15 +61,11 @@ class Shelf:
         return False
 
     def _write(self, path: Path, text: str) -> None:
-        """All of it or nothing."""
-        temporary = path.with_name(f".{uuid.uuid4().hex}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
+            with replacing(path) as part:
+                part.write_text(text, encoding="utf-8")
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             raise FileError(f"{path.name} could not be written to {self.folder} ({error.strerror}).") from None
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import struct
-import uuid
-import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..errors import FileError
+from ..files import replacing
 from .render import draw
 from .shards import WORLD, Shard
 from .world import BACKGROUNDS, SHAPES, STYLES, Scenes
@@ -52,26 +48,16 @@ def enlarged(pictures: Tensor, times: int) -> Tensor:
     return pictures.repeat_interleave(times, -1).repeat_interleave(times, -2)
 
 
-def png(picture: Tensor) -> bytes:
-    """The PNG file of a (3, H, W) picture from −1 to 1, in 8 bits (Portable Network Graphics, third edition)."""
-    levels = ((picture.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).contiguous()
-    height, width, _ = levels.shape
-    lines = torch.cat([torch.zeros(height, 1, dtype=torch.uint8), levels.reshape(height, -1)], dim=1)  # filter: none
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts: Sequence[tuple[bytes, bytes]] = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.numpy().tobytes(), 9)),
-                                            (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts)
-
-
 def write_png(picture: Tensor, path: Path) -> None:
-    """Write a (3, H, W) picture, at once or not at all; a file of that name is replaced. Raises :class:`FileError`."""
-    part = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}.part")
+    """Write a (3, H, W) picture from −1 to 1 in 8 bits, at once or not at all; a file of that name is replaced.
+
+    Needs Pillow. Raises :class:`FileError`.
+    """
+    from PIL import Image
+
+    levels = ((picture.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).contiguous()
     try:
-        try:
-            part.write_bytes(png(picture))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path) as part:
+            Image.fromarray(levels.numpy()).save(part, "png")
     except OSError as error:
         raise FileError(f"{path} could not be written: {error.strerror}. Choose another file.") from None

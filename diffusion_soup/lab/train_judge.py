@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import FileError
+from ..files import replacing
 from ..hashes import default_cache_file
 from ..progress import Progress, Silent, check
 from .judge import Judge, Network, calibrated
@@ -150,14 +149,10 @@ def _keep(judge: Judge, path: Path, config: JudgeConfig) -> None:
                "clean_mean": judge.clean_mean, "clean_spread": judge.clean_spread,
                "feature_spread": judge.feature_spread}
     metadata = {"judge": json.dumps({**asdict(config), "report": judge.report})}
-    part = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(path) as part:
             part.write_bytes(save({name: each.contiguous() for name, each in tensors.items()}, metadata))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise FileError(f"{path} could not be written: {error.strerror}. Choose another folder for judges.") from None
 

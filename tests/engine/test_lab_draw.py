@@ -1,7 +1,5 @@
 """Pictures of the lab's world: shapes by their distances, pictures by their pixels, and the same bits every time."""
 
-import io
-import zlib
 from itertools import combinations
 
 import numpy as np
@@ -15,7 +13,7 @@ from diffusion_soup.lab.draws import mixed, uniforms
 from diffusion_soup.lab.render import PALETTE, draw, fingerprint, speed
 from diffusion_soup.lab.shapes import DISTANCES
 from diffusion_soup.lab.shards import WORLD
-from diffusion_soup.lab.sheet import enlarged, png, tiled, world_sheet
+from diffusion_soup.lab.sheet import enlarged, tiled, world_sheet, write_png
 from diffusion_soup.lab.world import BACKGROUNDS, SHAPES, SIZES, STYLES, Scene, Scenes, Thing, WorldError
 
 NEAR = st.floats(-1.5, 1.5, width=32)
@@ -167,20 +165,16 @@ def test_tiles_by_hand():
     assert enlarged(torch.tensor([[[1.0, 0.0]]]), 2).tolist() == [[[1, 1, 0, 0], [1, 1, 0, 0]]]
 
 
-def test_png_by_hand():
-    picture = torch.tensor([[[-1.0, 1.0]], [[0.0, 1.0]], [[1.0, -1.0]]])
-    data = png(picture)
-    assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[-8:] == b"IEND\xaeB`\x82"
-    at = data.index(b"IDAT")
-    assert zlib.decompress(data[at + 4:at + 4 + int.from_bytes(data[at - 4:at], "big")]) == bytes(
-        [0, 0, 128, 255, 255, 255, 0])
-
-
-def test_others_read_our_png():
+def test_pictures_are_written_in_eight_bits(tmp_path):
     image = pytest.importorskip("PIL.Image")
-    picture = draw([one()], 16)[0]
-    read = torch.from_numpy(np.array(image.open(io.BytesIO(png(picture))))).permute(2, 0, 1)
-    assert torch.equal(read, ((picture + 1) * 127.5).round().to(torch.uint8))
+    levels = torch.tensor([[[-1.0, 1.0]], [[0.0, 1.0]], [[1.0, -1.0]]])
+    for name, picture in (("levels", levels), ("scene", draw([one()], 16)[0])):
+        write_png(picture, tmp_path / f"{name}.png")
+        with image.open(tmp_path / f"{name}.png") as opened:
+            read = torch.from_numpy(np.array(opened)).permute(2, 0, 1)
+        assert torch.equal(read, ((picture + 1) * 127.5).round().to(torch.uint8))
+    with image.open(tmp_path / "levels.png") as opened:
+        assert opened.tobytes() == bytes([0, 128, 255, 255, 255, 0])
 
 
 def test_the_sheet_has_a_row_for_each_style():
@@ -188,6 +182,7 @@ def test_the_sheet_has_a_row_for_each_style():
 
 
 def test_the_command(tmp_path, capsys):
+    pytest.importorskip("PIL")
     assert main(["world", "--size", "16", "--sheet", str(tmp_path / "sheet.png")]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
     assert main(["world", "--sheet", str(tmp_path / "none" / "sheet.png")]) == 2
