@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,13 @@ class Batch:
     times: Tensor
     wanted: Tensor
     told: Told
+
+    def pieces(self, size: int = 128) -> Iterator[tuple[Tensor, Tensor, Tensor, Told]]:
+        """The same in parts of at most ``size`` pictures."""
+        for at in range(0, len(self.times), size):
+            part = slice(at, at + size)
+            yield (self.noisy[part], self.times[part], self.wanted[part],
+                   Told(self.told.tokens[part], self.told.pooled[part]))
 
 
 def batch_of(run: Run, step: int, denoiser: Denoiser, scheduler: Any) -> Batch:

@@ -1,0 +1,118 @@
+"""A study: every experiment for several seeds, and what came out as JSON, Markdown and plots."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import FileError, SoupError
+from ..files import replacing
+from ..progress import Progress
+from .bench import Bench
+from .experiments import EXPERIMENTS, Table, Value
+from .presets import Preset
+from .train_judge import the_judge
+
+#: seed -> its table, of one experiment.
+Tables = Mapping[int, Table]
+_DIGITS = {"loss": 4, "faithfulness": 3, "preference": 3, "nearest": 3, "right": 3}
+
+
+def study(preset: Preset, seeds: Sequence[int], folder: Path, names: Sequence[str] = (),
+          progress: Progress | None = None) -> dict[str, Any]:
+    """Run the experiments (all of them, unless named) for each seed; what was trained or measured before is kept in
+    ``folder`` and not made again. Returns what :func:`write` writes: JSON values. Raises :class:`Cancelled`."""
+    chosen = list(names) or list(EXPERIMENTS)
+    unknown = [name for name in chosen if name not in EXPERIMENTS]
+    if unknown:
+        raise SoupError(f"There is no experiment called {unknown[0]}; there are {', '.join(EXPERIMENTS)}.")
+    tables: dict[str, dict[str, Table]] = {name: {} for name in chosen}
+    seconds: dict[str, float] = {}
+    for seed in seeds:
+        started, bench = time.monotonic(), Bench(preset, seed, folder, progress)
+        for name in chosen:
+            tables[name][str(seed)] = EXPERIMENTS[name].measure(bench)
+        seconds[str(seed)] = round(time.monotonic() - started, 1)
+    judge = the_judge(preset.judge, folder, progress)
+    return {"preset": preset.name, "seeds": list(seeds), "seconds": seconds, "threads": torch.get_num_threads(),
+            "machine": machine(preset.device), "judge": {kind: dict(found) for kind, found in judge.report.items()},
+            "tables": tables}
+
+
+def machine(device: str) -> str:
+    """The machine by its figures."""
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name())
+    return f"{torch.get_num_threads()} threads of {platform.machine()}, torch {torch.__version__}"
+
+
+def write(found: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write ``lab.json``, ``lab.md`` and, where matplotlib is installed, a plot for each experiment that has one.
+
+    Raises :class:`FileError`."""
+    from .plots import plots
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [folder / "lab.json", folder / "lab.md"]
+        pictures = plots(found, folder)
+        for path, text in zip(written, (json.dumps(found, indent=1) + "\n", markdown(found, pictures))):
+            with replacing(path) as part:
+                part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FileError(f"{folder} could not be written to: {error.strerror}. Choose another folder.") from None
+    return [*written, *pictures.values()]
+
+
+def markdown(found: Mapping[str, Any], pictures: Mapping[str, Path] | None = None) -> str:
+    """The tables of a study for people: mean over the seeds, and ± the standard deviation where there are several."""
+    seeds, minutes = found["seeds"], [each / 60 for each in found["seconds"].values()]
+    judge = found["judge"]
+    lines = ["# The lab's study", "",
+             f"Preset `{found['preset']}`, {len(seeds)} seed{'s' * (len(seeds) > 1)} "
+             f"({', '.join(map(str, seeds))}), on {found['machine']}.",
+             f"The judge has {judge['clean']['all']:.1%} of the facts of drawn pictures right, and "
+             f"{judge['disturbed']['all']:.1%} of disturbed ones: no score can mean more than that.",
+             f"This run took {statistics.mean(minutes):.1f} minutes a seed, without what was already there.", ""]
+    for name, tables in found["tables"].items():
+        experiment = EXPERIMENTS[name]
+        lines += [f"## {experiment.title}", "", experiment.question + "  ", f"The paper: {experiment.claim}", ""]
+        lines += rows({int(seed): table for seed, table in tables.items()})
+        if pictures and name in pictures:
+            lines += ["", f"![{experiment.title}]({pictures[name].name})"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def rows(tables: Tables) -> list[str]:
+    """One Markdown table of several seeds' tables."""
+    first = next(iter(tables.values()))
+    columns = list(dict.fromkeys(column for row in first.values() for column in row))
+    lines = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    for label in first:
+        cells = [cell([table[label][column] for table in tables.values() if column in table.get(label, {})], column)
+                 for column in columns]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return lines
+
+
+def cell(values: Sequence[Value], column: str) -> str:
+    """Mean ± standard deviation of numbers; words with how often each was found, if they differ."""
+    numbers = [each for each in values if isinstance(each, float | int)]
+    if not values:
+        return ""
+    if len(numbers) < len(values):
+        words = [str(each) for each in values]
+        counts = {word: words.count(word) for word in dict.fromkeys(words)}
+        return words[0] if len(counts) == 1 else "; ".join(f"{word} ({count})" for word, count in counts.items())
+    digits = next((digits for word, digits in _DIGITS.items() if word in column and "on the others" not in column
+                   and "on its own" not in column), 2)
+    spread = f" ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
+    return f"{statistics.mean(numbers):.{digits}f}{spread}"
