@@ -9,7 +9,7 @@ PY    := $(VENV)/bin/python
 READY := $(VENV)/ready.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv gradios test test-webui test-comfy test-engine test-browser test-js test-slow demo screenshots bench lint lint-js clean comfyui browser
+.PHONY: help .venv gradios test test-webui test-comfy test-engine test-browser test-js test-slow demo screenshots bench lab lint lint-js clean comfyui browser
 
 help:
 	@echo 'make demo         a real ComfyUI with the pack, one soup cooked and one picture made (HEADLESS=1: then stop)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-slow    the slow tests'
 	@echo 'make screenshots  the pictures of the editors in docs, from a real ComfyUI and in real gradio'
 	@echo 'make bench        the figures in the benchmarks folder'
+	@echo 'make lab          the study: the claims of the papers measured in a small world (SEEDS=3; goes on where it stopped)'
 	@echo 'make lint         ruff, mypy, and the types in js/ (make lint-js)'
 	@echo 'make .venv        only the virtual environment (PYTHON=python3, VENV=.venv, TORCH=torch==2.13.0)'
 	@echo 'make clean        remove the virtual environment, ComfyUI and the caches'
@@ -82,6 +83,10 @@ screenshots: comfyui browser gradios
 
 bench: comfyui browser
 	"$(PY)" -m benchmarks
+
+SEEDS ?= 3
+lab: $(READY)
+	"$(PY)" -m diffusion_soup lab study --seeds $(SEEDS) --out docs/lab
 
 lint: $(READY) lint-js
 	"$(PY)" -m ruff check .

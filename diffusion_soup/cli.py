@@ -75,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     taste.add_argument("--quick", action="store_true", help="read a sample of some tens of MB of each file")
     taste.add_argument("--json", action="store_true", help="print one JSON object instead of text and progress")
 
+    lab = commands.add_parser("lab", help="measure the papers' claims in a small world of pictures", add_help=False,
+                              prefix_chars="\0")  # options are the lab's own
+    lab.add_argument("arguments", nargs=argparse.REMAINDER)
+    lab.set_defaults(run=_lab)
+
     recipe = commands.add_parser("recipe", help="show and change recipes")
     actions = recipe.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
     show = _command(actions, "show", _show, "print the recipe in a JSON file, a saved soup or a picture")
@@ -157,6 +162,12 @@ def _add(options: argparse.Namespace) -> None:
 
 def _remove(options: argparse.Namespace) -> None:
     _write(options, read_recipe(options.recipe).remove(options.name))
+
+
+def _lab(options: argparse.Namespace) -> None:
+    from .lab.commands import run  # its modules are for nothing else
+
+    run(options.arguments, _Parser(prog="diffusion-soup lab", description="The papers' claims, measured here."))
 
 
 def _write(options: argparse.Namespace, recipe: Recipe) -> None:

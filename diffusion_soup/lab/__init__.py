@@ -10,7 +10,13 @@
   picture shows. From its answers come caption faithfulness (for TIFA), a preference (for ImageReward), features for FID
   (:mod:`.scores`), and the nearest training picture (for memorisation). Its own accuracy stands beside every score.
 
-Needs torch alone. ``python -m diffusion_soup.lab world --sheet OUT.png`` shows the world, ``... judge`` the judge.
+- A **run** (:mod:`.training`) trains a small diffusion model (:mod:`.denoiser`) on shards; soups of runs are cooked by
+  the engine, as any soup is (:mod:`.bench`).
+- The **study** (:mod:`.experiments`, :mod:`.study`, :mod:`.plots`) measures what the papers say, for several seeds.
+
+World and judge need torch alone, training needs diffusers, sheets Pillow, plots matplotlib:
+``pip install diffusion-soup[lab]``. ``diffusion-soup lab study --out DIR`` runs the study; ``diffusion-soup lab world
+--sheet OUT.png`` shows the world, ``diffusion-soup lab judge`` the judge.
 """
 
 from .judge import Judge, Nearest, Verdict

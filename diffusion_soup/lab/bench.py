@@ -96,9 +96,7 @@ class Bench:
         if isinstance(model, Ensemble):
             return [each for run in model.runs for each in self.denoisers(run)]
         recipe = model.recipe if isinstance(model, Soup) else self.recipe([model])
-        denoiser = Denoiser(self.preset.model, device=self.preset.device).load(self.tensors(recipe))
-        denoiser.network.eval()
-        return [denoiser]
+        return [Denoiser(self.preset.model, device=self.preset.device).load(self.tensors(recipe)).eval()]
 
     # -- measurements ----------------------------------------------------------------------------------
 

@@ -7,9 +7,7 @@ text is). A fact that is not told has neither, and a caption without any is the 
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -82,6 +80,11 @@ class Denoiser:
         self.network.load_state_dict({name.removeprefix(PREFIX): each for name, each in tensors.items()})
         return self
 
+    def eval(self) -> Denoiser:
+        """Ready to be asked."""
+        self.network.eval()
+        return self
+
     def tensors(self) -> dict[str, Tensor]:
         """The weights by their names in files, on the CPU; copies."""
         return {PREFIX + name: each.detach().to("cpu", copy=True).contiguous()
@@ -115,31 +118,30 @@ def schedule() -> Any:
 @lru_cache(maxsize=1)
 def library() -> tuple[Any, Any]:
     """diffusers' UNet2DConditionModel and DDIMScheduler. Raises :class:`SoupError` where diffusers is not installed."""
-    with _without_broken_torchvision():
-        try:
-            from diffusers import DDIMScheduler, UNet2DConditionModel
-        except ImportError:
-            raise SoupError("The lab trains a UNet of diffusers, which is not installed: "
-                            "pip install diffusion-soup[lab]") from None
+    _mend_torchvision()
+    try:
+        from diffusers import DDIMScheduler, UNet2DConditionModel
+    except ImportError:
+        raise SoupError("The lab trains a UNet of diffusers, which is not installed: "
+                        "pip install diffusion-soup[lab]") from None
     return UNet2DConditionModel, DDIMScheduler
 
 
-@contextlib.contextmanager
-def _without_broken_torchvision() -> Iterator[None]:
-    """diffusers does without torchvision, but a torchvision that was built for another torch stops its import."""
+def _mend_torchvision() -> None:
+    """diffusers imports torchvision, and one that was built for another torch stops there, because it describes
+    operators that were not loaded. Declared, they do no harm: nothing here calls them."""
     try:
         import torchvision  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: F401
     except ImportError:
-        yield
         return
     except RuntimeError:
-        sys.modules["torchvision"] = None  # type: ignore[assignment]
-        try:
-            yield
-        finally:
-            del sys.modules["torchvision"]
-        return
-    yield
+        declared = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        for name in ("nms", "qnms"):
+            declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+        _kept.append(declared)
+
+
+_kept: list[Any] = []  # declarations last as long as the objects that made them
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""Contact sheets as PNG files, by the standard library alone."""
+"""Contact sheets as PNG files."""
 
 from __future__ import annotations
 

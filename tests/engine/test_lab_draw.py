@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffusion_soup.lab.__main__ import main
+from diffusion_soup.cli import main
 from diffusion_soup.lab.draws import mixed, uniforms
 from diffusion_soup.lab.render import PALETTE, draw, fingerprint, speed
 from diffusion_soup.lab.shapes import DISTANCES
@@ -183,11 +183,11 @@ def test_the_sheet_has_a_row_for_each_style():
 
 def test_the_command(tmp_path, capsys):
     pytest.importorskip("PIL")
-    assert main(["world", "--size", "16", "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert main(["lab", "world", "--size", "16", "--sheet", str(tmp_path / "sheet.png")]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
-    assert main(["world", "--sheet", str(tmp_path / "none" / "sheet.png")]) == 2
+    assert main(["lab", "world", "--sheet", str(tmp_path / "none" / "sheet.png")]) == 2
     assert "could not be written" in capsys.readouterr().err
-    assert main(["world", "--size", "8", "--sheet", str(tmp_path / "other.png")]) == 2
+    assert main(["lab", "world", "--size", "8", "--sheet", str(tmp_path / "other.png")]) == 2
 
 
 def test_facts_of_many_are_drawn_as_scenes_are():

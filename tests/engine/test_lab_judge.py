@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from diffusion_soup.cli import main
 from diffusion_soup.errors import Cancelled, FileError
-from diffusion_soup.lab import __main__ as command
-from diffusion_soup.lab import train_judge
+from diffusion_soup.lab import commands, train_judge
 from diffusion_soup.lab.judge import FLOOR, KINDS, Network, calibrated, compared
 from diffusion_soup.lab.render import draw
 from diffusion_soup.lab.scores import fid
@@ -232,11 +232,11 @@ def test_cancelled_training_leaves_nothing(tmp_path):
 
 
 def test_the_command(quick, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, "JudgeConfig", lambda size: replace(TINY, size=size))
-    assert command.main(["judge", "--size", "20", "--folder", str(tmp_path)]) == 0
+    monkeypatch.setattr(commands, "JudgeConfig", lambda size: replace(TINY, size=size))
+    assert main(["lab", "judge", "--size", "20", "--folder", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["clean", "disturbed"] and [line.split()[0] for line in lines[1:]] == [*KINDS, "all"]
-    assert command.main(["judge", "--size", "8"]) == 2
+    assert main(["lab", "judge", "--size", "8"]) == 2
 
 
 def test_the_hash_tells_configurations_apart():
