@@ -14,10 +14,10 @@
       "taste"].map((name) => `dsoup/${name}.js`),
     ...["block_bars", "block_editor", "block_state", "block_tables", "block_text", "block_tools", "elements", "nodes",
       "region_chain", "region_editor", "region_edits", "region_geometry", "region_heat", "region_holes",
-      "region_labels", "region_look", "region_panel", "region_scene", "region_snap", "region_view", "region_weights",
-      "style_console", "style_corners", "style_fader", "style_mix_list", "style_mixes", "style_names", "style_pad",
-      "style_shapes", "style_sliders", "style_state", "style_text", "style_tools",
-      "words"].map((name) => `../js/lib/${name}.js`),
+      "region_labels", "region_large", "region_look", "region_panel", "region_saying", "region_scene", "region_snap",
+      "region_steps", "region_tools", "region_view", "region_weights", "style_console", "style_corners",
+      "style_fader", "style_mix_list", "style_mixes", "style_names", "style_pad", "style_shapes", "style_sliders",
+      "style_state", "style_text", "style_tools", "words"].map((name) => `../js/lib/${name}.js`),
   ];
   const open = {};
   const tried = new WeakSet(); // places that are being filled, or could not be
