@@ -275,7 +275,7 @@ def controlled(host, hint, hr_hint=None):
     """What a picture is made with, and the control on it."""
     if host.forge:
         control = Control(hint)
-        unet = sampling.Unet()
+        unet = sampling.Patcher()
         unet.controls = [control]
         more = {"sd_model": SimpleNamespace(encoded=[], forge_objects=SimpleNamespace(unet=unet))}
     else:
