@@ -171,7 +171,7 @@ class GraphPage:
 
     def check(self):
         """ComfyUI looks whether there is a new step, as after each click and key."""
-        self.js(f"{TRACKER}.checkState()")
+        self.js(f"({TRACKER}.captureCanvasState ?? {TRACKER}.checkState).call({TRACKER})")
 
     @property
     def steps(self):

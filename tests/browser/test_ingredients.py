@@ -120,29 +120,6 @@ class Page(GraphPage):
         assert sum(widths) == pytest.approx(100, abs=0.001)
         return shown
 
-    def checked(self):
-        """A step of the graph's own undo begins here."""
-        tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
-        self.js(f"({tracker}.captureCanvasState ?? {tracker}.checkState).call({tracker})")
-
-    def undo(self, condition):
-        """One step back, after which a condition must come true."""
-        self.js("document.activeElement?.blur()")
-        self.page.keyboard.press("Control+z")
-        self.wait(condition)
-        self.settle()
-
-    def undo_to(self, *names):
-        self.undo("() => [...document.querySelectorAll('.dsoup-ing-name')].filter(e => e.offsetParent)"
-                  f".map(e => e.textContent).join() === '{','.join(names)}'")
-
-
-@pytest.fixture
-def page(rendering):
-    rendering.errors.clear()
-    rendering.load()
-    yield rendering
-    assert rendering.errors == []
 
 
 # -- what is shown -------------------------------------------------------------------------------
@@ -318,14 +295,15 @@ def test_mute_and_solo(page):
 
 
 def test_moving_rows(page):
-    page.checked()
+    page.check()
     page.slider("ember").focus()
     page.press("Alt+ArrowDown")
     page.settle()
     assert page.names() == ["deep/tuned", "ember", "lagoon"]
     assert [each.name for each in page.recipe().ingredients] == ["tuned", "ember", "lagoon"]
     assert page.js("document.activeElement.getAttribute('aria-label')") == "Share of ember"
-    page.undo_to("ember", "deep/tuned", "lagoon")
+    page.undo()
+    assert page.names() == ["ember", "deep/tuned", "lagoon"]
     grip = page.row(2).locator(".dsoup-ing-grip").bounding_box()
     first = page.row(0).bounding_box()
     page.drag((grip["x"] + 5, grip["y"] + 15), (grip["x"] + 8, first["y"] + 30), (grip["x"] + 8, first["y"] + 5))
@@ -348,16 +326,19 @@ def test_a_chain_that_another_soup_uses_in_part(page):
 
 
 def test_removing_and_undoing(page):
-    page.checked()
+    page.check()
     page.act(1, "Remove")
     assert page.names() == ["ember", "lagoon"] and "Ctrl+Z" in page.told()
     assert [each.name for each in page.recipe().ingredients] == ["ember", "lagoon"]
-    page.undo_to("ember", "deep/tuned", "lagoon")
+    page.undo()
+    assert page.names() == ["ember", "deep/tuned", "lagoon"]
     page.type(0, "40")
-    page.undo("() => app.graph.getNodeById(1)?.widgets.find(w => w.name === 'share').value === 1")
+    page.undo()
+    assert page.value("share", 1) == 1
     assert page.as_the_engine() == [25, 50, 25]
     page.act(0, "Bypass")
-    page.undo("() => app.graph.getNodeById(1)?.mode === 0")
+    page.undo()
+    assert page.js("app.graph.getNodeById(1).mode") == 0
 
 
 def test_a_name_leads_to_its_node(page):
