@@ -77,7 +77,7 @@ export class RegionEditor {
     if (this.scene && !this.node.graph) return; // its node is gone
     takePlace(this.element, this.node);
     this.scene = readScene(this.chain);
-    this.words = all || !this.words || this.words.key !== this.selected ? this.#wordsOf(this.entry) : this.words;
+    this.words = all || !this.words || this.words.key !== this.selected ? edits.sourcesFor(this.entry) : this.words;
     this.large.reopen();
     this.show();
   }
@@ -109,15 +109,6 @@ export class RegionEditor {
   get heat() {
     const heat = this.node.properties?.heat;
     return heat in legends() ? heat : "none";
-  }
-
-  /** @param {Entry | null} entry */
-  #wordsOf(entry) {
-    if (!entry) return null;
-    const { node } = entry;
-    return {
-      key: entry.key, prompts: edits.sourcesOf(node, "CONDITIONING"), styles: edits.sourcesOf(node, "DSOUP_STYLE"),
-    };
   }
 
   // -- showing -----------------------------------------------------------------------------------
@@ -180,7 +171,7 @@ export class RegionEditor {
   select(key) {
     if (key === this.selected) return;
     this.host.memory.set(`selected ${this.node.graph?.id} ${this.scene?.chain.canvas?.id}`, key);
-    this.words = this.#wordsOf(this.entry);
+    this.words = edits.sourcesFor(this.entry);
     this.show();
     this.host.changed();
   }
