@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import controlnet, frontend, shots, student
+from .browser import chromium
 from .client import ComfyUIError
 from .comfyui import Server, install
 from .run import DEMO, WORKFLOWS, step, ticker
@@ -154,8 +155,8 @@ def serve(base: Path, shown: str, vue: bool) -> Server:
 @contextmanager
 def browser(server: Server) -> Iterator[Any]:
     """A page of ComfyUI, two pixels for each of CSS, when our nodes are known."""
-    with shots.chromium() as chromium:
-        page = chromium.new_page(viewport=VIEW, device_scale_factor=2)
+    with chromium() as opened:
+        page = opened.new_page(viewport=VIEW, device_scale_factor=2)
         page.goto(server.url)
         page.wait_for_function("Boolean(window.app?.graph && app.extensionManager?.setting"
                                " && window.LiteGraph?.registered_node_types['DSoupCook'])", timeout=90_000)

@@ -27,6 +27,7 @@ from tests.webui import venvs
 from tests.webui.pages import SoupPage
 
 from . import shots, student
+from .browser import chromium
 from .client import ComfyUIError
 from .comfyui import PACK
 from .run import DEMO, step, ticker
@@ -111,11 +112,11 @@ def main() -> None:
     with step("Making the demo's models (once)"):
         student.make(DEMO / "models", progress=ticker)
     with tempfile.TemporaryDirectory(prefix="webui-", ignore_cleanup_errors=True) as folder, \
-            shots.chromium() as chromium:
+            chromium() as opened:
         for name in options.names:
             path = options.folder / f"{name}.jpg"
             with step(f"Taking {path}"), serve(Path(folder, name), options.gradio, SHOTS[name].chosen) as url:
-                take(chromium, url, SHOTS[name], path)
+                take(opened, url, SHOTS[name], path)
 
 
 @contextmanager
@@ -155,9 +156,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise ComfyUIError(f"the page did not come up: {log.read_text()[-1000:].strip()}")
 
 
-def take(chromium: Any, url: str, shot: Shot, path: Path) -> None:
+def take(opened: Any, url: str, shot: Shot, path: Path) -> None:
     """Open the page, prepare it and cut the picture out."""
-    soup = SoupPage(chromium, url, shot.theme, scale=1.5)
+    soup = SoupPage(opened, url, shot.theme, scale=1.5)
     shot.prepare(soup)
     soup.page.mouse.move(5, 5)
     soup.page.wait_for_timeout(1000)  # requests, and whatever is animated

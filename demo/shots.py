@@ -1,13 +1,12 @@
-"""What the commands that take the README's pictures share: their options, Chromium, and the file of a picture."""
+"""What the commands that take the README's pictures share: their options, and the file of a picture."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from .browser import CHROMIUM, MISSING, QUIET
+from .browser import CHROMIUM, MISSING
 from .client import ComfyUIError
 from .comfyui import PACK
 
@@ -34,17 +33,6 @@ def read(options: argparse.ArgumentParser, names: Collection[str]) -> argparse.N
         raise ComfyUIError(MISSING)
     found.names = found.names or list(names)
     return found
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser without a window."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
 
 
 def shoot(what: Any, path: Path, quality: int = 88, **more: Any) -> None:
