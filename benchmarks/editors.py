@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from demo import frontend
-from demo.browser import CHROMIUM, MISSING, QUIET
+from demo.browser import CHROMIUM, MISSING, chromium
 from tests.browser.frames import COUNT, EDITORS, Frames, ManyNodes, ours, peers
 from tests.browser.pages import SIZE, serve, stock
 
@@ -57,16 +57,12 @@ def run(data: Path, runs: int) -> dict[str, Any]:
 @contextmanager
 def _page(shown: str) -> Iterator[ManyNodes]:
     """A page with this frontend, on a server of its own."""
-    from playwright.sync_api import sync_playwright
-
     if CHROMIUM is None:
         raise BenchmarkError(f"{MISSING}.")
     with tempfile.TemporaryDirectory(prefix="comfy-", ignore_cleanup_errors=True) as folder:
         stock(Path(folder))
-        with serve(Path(folder), shown) as server, sync_playwright() as running:
-            browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-            yield ManyNodes(browser.new_page(viewport=SIZE), server.url)
-            browser.close()
+        with serve(Path(folder), shown) as server, chromium() as opened:
+            yield ManyNodes(opened.new_page(viewport=SIZE), server.url)
 
 
 def _moved(page: ManyNodes, name: str) -> tuple[Frames, Frames]:

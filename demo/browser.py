@@ -11,13 +11,26 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")
 NODE = 18  # the first that brings a test runner
 MISSING = "there is no Chromium here: install the package chromium, or name one by CHROMIUM=/path/to/chromium"
+
+
+@contextmanager
+def chromium(*arguments: str) -> Iterator[Any]:
+    """Chromium without a window, by Playwright. ``arguments``: more of them for its command line."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *arguments])
+        yield opened
+        opened.close()
 
 
 def install() -> str:

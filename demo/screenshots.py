@@ -9,7 +9,6 @@ made where they are missing, as `make demo` does.
 """
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -19,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import controlnet, frontend, student
-from .browser import CHROMIUM, MISSING, QUIET
+from . import controlnet, frontend, shots, student
+from .browser import chromium
 from .client import ComfyUIError
-from .comfyui import PACK, Server, install
+from .comfyui import Server, install
 from .run import DEMO, WORKFLOWS, step, ticker
 from .workflows import Prompt
 
@@ -129,24 +128,16 @@ SHOTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m demo.screenshots", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SHOTS))
-    parser.add_argument("--folder", type=Path, default=PACK / "docs", help="where the pictures go (docs)")
+    parser = shots.parser("demo.screenshots", __doc__, SHOTS)
     parser.add_argument("--frontend", choices=(frontend.PINNED, frontend.NEWEST), default=frontend.NEWEST)
     parser.add_argument("--litegraph", action="store_true", help="nodes drawn on the canvas, not Nodes 2.0")
-    options = parser.parse_args()
-    unknown = [name for name in options.names if name not in SHOTS]
-    if unknown:
-        parser.error(f"there is no picture {unknown[0]!r}; there are {', '.join(SHOTS)}")
-    if CHROMIUM is None:
-        raise ComfyUIError(MISSING)
+    options = shots.read(parser, SHOTS)
     with step("Making the demo's models (once)"):
         student.make(DEMO / "models", progress=ticker)
         controlnet.make(DEMO / "models", progress=ticker)
     with tempfile.TemporaryDirectory(prefix="comfy-", ignore_cleanup_errors=True) as base:
         with serve(Path(base), options.frontend, not options.litegraph) as server, browser(server) as page:
-            for name in options.names or SHOTS:
+            for name in options.names:
                 path = options.folder / f"{name}.jpg"
                 with step(f"Taking {path}"):
                     take(page, SHOTS[name], path)
@@ -164,16 +155,12 @@ def serve(base: Path, shown: str, vue: bool) -> Server:
 @contextmanager
 def browser(server: Server) -> Iterator[Any]:
     """A page of ComfyUI, two pixels for each of CSS, when our nodes are known."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = chromium.new_page(viewport=VIEW, device_scale_factor=2)
+    with chromium() as opened:
+        page = opened.new_page(viewport=VIEW, device_scale_factor=2)
         page.goto(server.url)
         page.wait_for_function("Boolean(window.app?.graph && app.extensionManager?.setting"
                                " && window.LiteGraph?.registered_node_types['DSoupCook'])", timeout=90_000)
         yield page
-        chromium.close()
 
 
 def take(page: Any, shot: Shot, path: Path) -> None:
@@ -197,8 +184,7 @@ def take(page: Any, shot: Shot, path: Path) -> None:
     page.mouse.move(5, VIEW["height"] - 5)
     page.wait_for_timeout(1500)  # requests, and whatever is animated
     if shot.element:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        page.locator(f"{shot.element}:visible").first.screenshot(path=path, type="jpeg", quality=88)
+        shots.shoot(page.locator(f"{shot.element}:visible").first, path)
         page.keyboard.press("Escape")
         return
     left, top, right, bottom = page.evaluate("""id => {
@@ -208,10 +194,8 @@ def take(page: Any, shot: Shot, path: Path) -> None:
         const drawn = { left: left + x, top: top + y - 30, right: left + x + width, bottom: top + y + height };
         const box = element?.getBoundingClientRect() ?? drawn;
         return [box.left, box.top, box.right, box.bottom]; }""", shot.node)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=path, type="jpeg", quality=88,
-                    clip={"x": left - AROUND, "y": top - AROUND, "width": right - left + 2 * AROUND,
-                          "height": bottom - top + 2 * AROUND})
+    shots.shoot(page, path, clip={"x": left - AROUND, "y": top - AROUND, "width": right - left + 2 * AROUND,
+                                  "height": bottom - top + 2 * AROUND})
 
 
 if __name__ == "__main__":

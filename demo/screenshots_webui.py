@@ -9,7 +9,6 @@ made where they are missing, as `make demo` does.
 """
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import socket
@@ -27,8 +26,8 @@ from typing import Any
 from tests.webui import venvs
 from tests.webui.pages import SoupPage
 
-from . import student
-from .browser import CHROMIUM, MISSING, QUIET
+from . import shots, student
+from .browser import chromium
 from .client import ComfyUIError
 from .comfyui import PACK
 from .run import DEMO, step, ticker
@@ -107,29 +106,17 @@ SHOTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m demo.screenshots_webui", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SHOTS))
-    parser.add_argument("--folder", type=Path, default=PACK / "docs", help="where the pictures go (docs)")
+    parser = shots.parser("demo.screenshots_webui", __doc__, SHOTS)
     parser.add_argument("--gradio", choices=list(venvs.PINS), default=GRADIO, help=f"which one ({GRADIO})")
-    options = parser.parse_args()
-    unknown = [name for name in options.names if name not in SHOTS]
-    if unknown:
-        parser.error(f"there is no picture {unknown[0]!r}; there are {', '.join(SHOTS)}")
-    if CHROMIUM is None:
-        raise ComfyUIError(MISSING)
+    options = shots.read(parser, SHOTS)
     with step("Making the demo's models (once)"):
         student.make(DEMO / "models", progress=ticker)
-    from playwright.sync_api import sync_playwright
-
     with tempfile.TemporaryDirectory(prefix="webui-", ignore_cleanup_errors=True) as folder, \
-            sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        for name in options.names or SHOTS:
+            chromium() as opened:
+        for name in options.names:
             path = options.folder / f"{name}.jpg"
             with step(f"Taking {path}"), serve(Path(folder, name), options.gradio, SHOTS[name].chosen) as url:
-                take(chromium, url, SHOTS[name], path)
-        chromium.close()
+                take(opened, url, SHOTS[name], path)
 
 
 @contextmanager
@@ -169,14 +156,13 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise ComfyUIError(f"the page did not come up: {log.read_text()[-1000:].strip()}")
 
 
-def take(chromium: Any, url: str, shot: Shot, path: Path) -> None:
+def take(opened: Any, url: str, shot: Shot, path: Path) -> None:
     """Open the page, prepare it and cut the picture out."""
-    soup = SoupPage(chromium, url, shot.theme, scale=1.5)
+    soup = SoupPage(opened, url, shot.theme, scale=1.5)
     shot.prepare(soup)
     soup.page.mouse.move(5, 5)
     soup.page.wait_for_timeout(1000)  # requests, and whatever is animated
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soup.page.locator(shot.element).first.screenshot(path=path, type="jpeg", quality=86)
+    shots.shoot(soup.page.locator(shot.element).first, path, quality=86)
     soup.close()
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import math
-from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from diffusion_soup import fonts
 from diffusion_soup.taste import Taste, percent
 
 _CELL, _LINE, _NAME, _DISTANCE, _HEAD, _TEXT = 44, 52, 270, 110, 128, 21  # pixels; pages show it at half the size
@@ -31,7 +29,7 @@ def draw(found: Taste) -> Image.Image:
     blocks = [block for block in found.blocks if any(each.blocks.get(block) is not None for each in found.ingredients)]
     size = (_NAME + _DISTANCE + max(len(blocks), 1) * _CELL + 12, _HEAD + max(len(found.ingredients), 1) * _LINE + 12)
     picture = Image.new("RGB", size, _GROUND)
-    pen, font = ImageDraw.Draw(picture), _font()
+    pen, font = ImageDraw.Draw(picture), fonts.font(_TEXT, fonts.dejavu())
     for column, block in enumerate(blocks):
         _upright(picture, block[:10], _NAME + _DISTANCE + column * _CELL, font)
     for row, each in enumerate(found.ingredients):
@@ -67,20 +65,6 @@ def _upright(picture: Image.Image, text: str, left: int, font: Any) -> None:
     label = Image.new("RGB", (_HEAD - 16, _CELL - 3), _GROUND)
     _across(ImageDraw.Draw(label), (0, label.height // 2), text, font)
     picture.paste(label.rotate(90, expand=True), (left, 8))
-
-
-@functools.lru_cache(maxsize=1)
-def _font() -> Any:
-    """Pillow's own letters are tiny before its version 10.1; matplotlib, which the hosts' gradio needs, has others."""
-    found = importlib.util.find_spec("matplotlib")
-    for folder in (found.submodule_search_locations or ()) if found else ():
-        path = Path(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
-        if path.is_file():
-            return ImageFont.truetype(str(path), _TEXT)
-    try:
-        return ImageFont.load_default(_TEXT)
-    except TypeError:
-        return ImageFont.load_default()
 
 
 def _name(file: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from diffusion_soup import SoupError
 from diffusion_soup.dmm import Codebook, Style
 
-from . import styling
+from . import sampling, styling
 from .style_rows import STRANGE, Picture, Rows
 from .styles import LABELS, NOTE, TITLE, Part, StyleSettings, asked, blended, describe, forget, named, say, take_tags
 
@@ -71,7 +71,7 @@ class Stylist:
 
     def read(self, p: Any) -> None:
         """Take the tags out of a batch's prompts, before the host looks for networks in them."""
-        _unwrap(p)
+        sampling.unwrap(p, self)
         forget(p.extra_generation_params)
         p.extra_generation_params.pop(NOTE, None)
         if _is_taken():
@@ -109,7 +109,7 @@ class Stylist:
             describe(settings, p.extra_generation_params)
         if not (tags.any or hires.any):
             assert whole is not None
-            _around(p, lambda sample: self._sample(p, sample, lambda call: whole, None))
+            sampling.around(p, self, lambda sample: self._sample(p, sample, lambda call: whole, None))
             return
         made = _Pictures(settings or StyleSettings(), whole, codebook, self._kitchen.host.name == "Forge")
         first, second = made.rows(tags), made.rows(hires) if hires.prompts else None
@@ -117,7 +117,7 @@ class Stylist:
         def rows() -> Rows:
             return second if second is not None and getattr(p, "is_hr_pass", False) else first
 
-        _around(p, lambda sample: self._sample(p, sample, lambda call: rows().choose(call), rows))
+        sampling.around(p, self, lambda sample: self._sample(p, sample, lambda call: rows().choose(call), rows))
 
     def _codebook(self) -> Codebook:
         codebook = self._kitchen.students.in_memory()
@@ -208,34 +208,3 @@ def _is_taken() -> bool:
     """Whether another extension has networks called "style": then the tags are its own."""
     from modules import extra_networks
     return "style" in extra_networks.extra_network_registry
-
-
-# -- around the host's sampling --------------------------------------------------------------------
-
-
-def _around(p: Any, styled: Callable[[Callable[[], Any]], Any]) -> None:
-    """Have ``p.sample`` called by ``styled``, once."""
-    before = vars(p).get("sample")
-    original = p.sample
-
-    def sample(*args: Any, **kwargs: Any) -> Any:
-        if not sample.waiting:  # type: ignore[attr-defined]
-            return original(*args, **kwargs)  # somebody kept us
-        _unwrap(p)
-        sample.waiting = False  # type: ignore[attr-defined]
-        return styled(lambda: original(*args, **kwargs))
-
-    sample.waiting, sample.before, sample.ours = True, before, True  # type: ignore[attr-defined]
-    p.sample = sample
-
-
-def _unwrap(p: Any) -> None:
-    """Take ours off again, if it is still there."""
-    sample = vars(p).get("sample")
-    if not getattr(sample, "ours", False):
-        return
-    sample.waiting = False
-    if sample.before is None:
-        del p.sample
-    else:
-        p.sample = sample.before

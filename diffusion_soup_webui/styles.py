@@ -23,10 +23,11 @@ TITLE = "DMM styles"
 LABELS = {"weights": TITLE, "mode": "DMM mode", "strength": "DMM strength", "normalise": "DMM normalise",
           "extrapolate": "DMM extrapolate", "schedule": "DMM schedule"}
 NOTE = "DMM note"
+#: Between the parts of a prompt, as the hosts split it.
+AND = re.compile(r"\bAND\b")
 _ASKED = "diffusion_soup_styles"  # on a request of the host, in place of what the section says
 _FRAME = re.compile(r"\s*(?:at\s+)?([\d.]+)\s*([a-z ]*?)\s*:(.*)", re.DOTALL)
 _TAG = re.compile(r"<style:([^<>]+)>")
-_AND = re.compile(r"\bAND\b")  # as the hosts split a prompt
 _WEIGHT = re.compile(r":\s*([-+]?(?:\d+\.?|\d*\.\d+))\s*\Z")
 
 Shares = Mapping[str, float]
@@ -159,7 +160,7 @@ class Part:
 def take_tags(prompt: str) -> tuple[str, list[Part]]:
     """A prompt without its tags, and its parts. Tags that cannot be read raise :class:`RecipeError`."""
     parts = []
-    for text in _AND.split(prompt):
+    for text in AND.split(prompt):
         weight = _WEIGHT.search(_TAG.sub("", text))
         parts.append(Part(float(weight[1]) if weight else 1.0, _shares(_TAG.findall(text))))
     return _TAG.sub("", prompt), parts

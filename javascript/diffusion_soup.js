@@ -6,15 +6,18 @@
 (() => {
   const here = new URL("./", document.currentScript.src);
   // A place in the page, and the module that fills it.
-  const EDITORS = { "#dsoup_editor": "app", ".dsoup_styles_place": "styles" };
+  const EDITORS = { "#dsoup_editor": "app", ".dsoup_styles_place": "styles", ".dsoup-panorama-place": "panorama" };
   // Fetched first, so that after an update no module comes old out of the browser's cache.
   const MODULES = [
-    ...["app", "ask", "blocks", "cook", "draft", "fields", "log", "picker", "recipe", "row", "settings", "stack",
-      "styles", "table", "taste"].map((name) => `dsoup/${name}.js`),
-    ...["block_bars", "block_editor", "block_state", "block_tables", "block_text", "block_tools", "elements",
-      "nodes", "style_console", "style_corners", "style_fader", "style_mix_list", "style_mixes", "style_names",
-      "style_pad", "style_shapes", "style_sliders", "style_state", "style_text", "style_tools",
-      "words"].map((name) => `../js/lib/${name}.js`),
+    ...["app", "ask", "blocks", "cook", "draft", "fields", "log", "node", "panorama", "panorama_fields",
+      "panorama_graph", "panorama_text", "picker", "recipe", "row", "settings", "stack", "styles", "table",
+      "taste"].map((name) => `dsoup/${name}.js`),
+    ...["block_bars", "block_editor", "block_state", "block_tables", "block_text", "block_tools", "elements", "nodes",
+      "region_chain", "region_editor", "region_edits", "region_geometry", "region_heat", "region_holes",
+      "region_labels", "region_large", "region_look", "region_panel", "region_saying", "region_scene", "region_snap",
+      "region_steps", "region_tools", "region_view", "region_weights", "style_console", "style_corners",
+      "style_fader", "style_mix_list", "style_mixes", "style_names", "style_pad", "style_shapes", "style_sliders",
+      "style_state", "style_text", "style_tools", "words"].map((name) => `../js/lib/${name}.js`),
   ];
   const open = {};
   const tried = new WeakSet(); // places that are being filled, or could not be

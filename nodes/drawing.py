@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from ..diffusion_soup import fonts
 from ..diffusion_soup.panorama import Canvas, Layout, Region, drawing
 from ..diffusion_soup.panorama.drawing import INK, PAPER, fitted
 
@@ -17,7 +18,7 @@ def sheet(rows: Sequence[Sequence[tuple[str, torch.Tensor] | None]]) -> torch.Te
     height, width = next(picture.shape[:2] for row in rows for cell in row if cell for _, picture in (cell,))
     size = max(11, min(width // 14, 28))
     gap, strip = max(4, width // 64), round(size * 1.9)
-    font = ImageFont.load_default(size)
+    font = fonts.font(size)
     paper = Image.new("RGB", (len(rows[0]) * (width + gap) + gap, len(rows) * (height + strip + gap) + gap), PAPER)
     draw = ImageDraw.Draw(paper)
     for down, row in enumerate(rows):

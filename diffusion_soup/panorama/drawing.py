@@ -1,7 +1,7 @@
 """A panorama's plan drawn for people: regions in colours with their tiles and names, and below it where they mix.
 
 Pictures are Pillow's, which is imported when one is drawn: the hosts bring it, and nothing else here needs it.
-``typeface``: a TrueType file for the names; without, Pillow's own, which before 10.1 has but plain small letters.
+``typeface``: a TrueType file for the names; without, as :mod:`..fonts` finds them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .. import fonts
 from . import picture
 from .blend import Layout
 from .canvas import GRID, Box, Canvas, Region, place
@@ -96,7 +97,7 @@ def _frame(paper: Image, canvas: Canvas, regions: Sequence[Region], boxes: Seque
     draw = ImageDraw.Draw(paper)
     scale = paper.width / canvas.columns
     size = max(12, min(paper.height // 12, 20))
-    font = _font(typeface, size)
+    font = fonts.font(size, typeface)
     for outlined, width in ((tiles, 1), (boxes, 2)):
         for frame in (frame for box in outlined for frame in _frames(box, canvas, scale)):
             draw.rectangle(frame, outline=INK, width=width)
@@ -132,17 +133,6 @@ def _scaled(painted: np.ndarray, canvas: Canvas) -> Image:
     return Image.fromarray((painted.clip(0, 1) * 255).round().astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
 
 
-def _font(typeface: str | None, size: int) -> Any:
-    from PIL import ImageFont
-
-    if typeface is not None:
-        return ImageFont.truetype(typeface, size)
-    try:
-        return ImageFont.load_default(size)
-    except TypeError:  # before Pillow 10.1
-        return ImageFont.load_default()
-
-
 def _legible(font: Any, label: str) -> str:
     """The label in the letters that a font without TrueType has."""
     return label if hasattr(font, "path") else label.encode("latin-1", "replace").decode("latin-1")
@@ -152,7 +142,7 @@ def _stacked(pictures: Sequence[tuple[str, Image]], typeface: str | None) -> Ima
     """Pictures of one width with a line of text above each, one below the other."""
     from PIL import Image, ImageDraw
 
-    font = _font(typeface, 15)
+    font = fonts.font(15, typeface)
     strip = 24
     paper = Image.new("RGB", (pictures[0][1].width, sum(each.height + strip for _, each in pictures)), PAPER)
     draw = ImageDraw.Draw(paper)

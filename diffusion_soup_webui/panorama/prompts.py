@@ -10,7 +10,8 @@ from typing import Any
 from diffusion_soup.errors import RecipeError
 from diffusion_soup.panorama import Painting, Part
 
-_AND = re.compile(r"\bAND\b")
+from ..styles import AND
+
 _EXTRA = re.compile(r"<(\w+):[^>]*>")
 
 
@@ -46,11 +47,11 @@ def joined(part: Part, everywhere: str) -> str:
     own = part.prompt.strip(" ,\n")
     if not own or not everywhere.strip(" ,\n"):
         return own or everywhere
-    if not _AND.search(own):
-        return " AND ".join(f"{own}, {each.strip()}" for each in _AND.split(everywhere))
-    if _AND.search(everywhere):
+    if not AND.search(own):
+        return " AND ".join(f"{own}, {each.strip()}" for each in AND.split(everywhere))
+    if AND.search(everywhere):
         raise RecipeError(f"The prompt of {part.region} and that of the tab both have AND; use it in one of them.")
-    return " AND ".join(f"{everywhere.strip(' ,')}, {each.strip()}" for each in _AND.split(own))
+    return " AND ".join(f"{everywhere.strip(' ,')}, {each.strip()}" for each in AND.split(own))
 
 
 def negative(part: Part, everywhere: str) -> str:

@@ -14,6 +14,7 @@ from fastapi import HTTPException
 from diffusion_soup.errors import SoupError
 from diffusion_soup.panorama import GRID, Layout, Painting
 
+from .. import sampling
 from . import controls, wrap
 from .denoiser import Steps, together
 from .prompts import Speaker, Spoken
@@ -52,25 +53,17 @@ class Run:
 
     def attach(self) -> None:
         """Before the host samples a batch."""
-        p = self._p
-        own = vars(p).get("sample")
-        before = p.sample
-
-        def sample(*args: Any, **kwargs: Any) -> Any:
-            if own is None:
-                vars(p).pop("sample", None)  # another script may have taken it off
-            else:
-                p.sample = own
+        def painted(sample: Callable[[], Any]) -> Any:
             with ExitStack() as stack:
                 if self._painting.canvas.wrap:
                     stack.enter_context(wrap.decoding())
                 stack.enter_context(self._samplers())
                 try:
-                    return before(*args, **kwargs)
+                    return sample()
                 except SoupError as error:
                     raise Refused(str(error)) from error
 
-        p.sample = sample
+        sampling.around(self._p, self, painted)
 
     def decoded(self, samples: Any) -> Any:
         """The host's decoded pictures of latents that go all around; what it was given, where that needs nothing."""

@@ -4,6 +4,7 @@ import { BlockTables } from "../../js/lib/block_tables.js";
 import { addStyle, make } from "../../js/lib/elements.js";
 import { NO_BLOCKS } from "./draft.js";
 import { choice, press } from "./fields.js";
+import { StandInNode } from "./node.js";
 
 /** @typedef {import("./draft.js").Row} Row */
 
@@ -20,33 +21,6 @@ export function tables(ask) {
       : await ask.quick("block_weights", { widgets: Object.fromEntries(new URLSearchParams(query)) });
     return /** @type {any} */ ({ json: () => answer });
   });
-}
-
-/** As much of a node as the editor needs. */
-class RowAsNode {
-  /** @param {Row} row @param {() => void} changed */
-  constructor(row, changed) {
-    this.id = `row${row.id}`;
-    this.inputs = [];
-    this.properties = {};
-    this.size = [600, 0];
-    /** @type {any[]} */
-    this.widgets = FIELDS.map((name) => ({ name, value: row.blocks[name], callback: changed }));
-  }
-
-  addDOMWidget() {
-    const widget = {};
-    this.widgets.push(widget);
-    return widget;
-  }
-
-  computeSize() {
-    return this.size;
-  }
-
-  setSize() {}
-
-  setDirtyCanvas() {}
 }
 
 class RowEditor extends BlockEditor {
@@ -72,7 +46,8 @@ export class RowBlocks {
     addStyle(EDITOR_CSS);
     this.changed = changed;
     this.families = families;
-    this.node = new RowAsNode(row, () => this.#read());
+    this.node = new StandInNode(`row${row.id}`, 600, FIELDS.map((name) => (
+      { name, value: row.blocks[name], callback: () => this.#read() })));
     this.editor = new RowEditor(this.node, () => null, server);
     this.family = choice("Model family of the blocks", (value) => this.#set("family", value));
     this.meaning = choice("What a block weight means", (value) => this.#set("meaning", value));

@@ -8,13 +8,18 @@ import { fromText, toText } from "./panorama_text.js";
 const SIDES = 30; // what the editor takes off a node's width
 
 /** @param {HTMLElement} place with data-tab: txt2img or img2img */
-export function open(place) {
+function mount(place) {
   const { tab } = place.dataset;
   const field = /** @type {HTMLTextAreaElement | null} */ (
     document.querySelector(`#dsoup_panorama_${tab}_text textarea`));
   if (!field) throw new Error(`the field with the regions of ${tab} is not there`);
-  addStyle(EDITOR_CSS);
   new Panorama(place, field, String(tab));
+}
+
+/** @returns {{mount: (place: HTMLElement) => void}} */
+export function open() {
+  addStyle(EDITOR_CSS);
+  return { mount };
 }
 
 class Panorama {

@@ -3,6 +3,7 @@ import { addStyle, make } from "../../js/lib/elements.js";
 import { CONSOLE_CSS, StyleConsole } from "../../js/lib/style_console.js";
 import { MixStore } from "../../js/lib/style_mixes.js";
 import { choice, number, press } from "./fields.js";
+import { StandInNode } from "./node.js";
 
 const LOOK = 300; // milliseconds between looks at the fields, which gradio changes too: by a pasted picture
 const STALE = 2000; // milliseconds after which a look at the section asks again for the styles
@@ -47,17 +48,11 @@ class Fields {
   }
 }
 
-/** As much of a node as the console needs. */
-class FieldsAsNode {
+/** A section as the node that the console edits. */
+class FieldsAsNode extends StandInNode {
   /** @param {Fields} fields @param {string[]} styles */
   constructor(fields, styles) {
-    this.id = fields.prefix;
-    this.inputs = [];
-    this.properties = {};
-    this.size = [400, 0];
-    this.styles = styles;
-    /** @type {any[]} */
-    this.widgets = ["weights", ...SWITCHES].map((name) => ({
+    super(fields.prefix, 400, ["weights", ...SWITCHES].map((name) => ({
       name,
       get value() {
         return fields.read(name);
@@ -67,22 +62,9 @@ class FieldsAsNode {
         fields.write(name, value);
         if (first) fields.write("enabled", true); // who raises a style wants it
       },
-    }));
+    })));
+    this.styles = styles;
   }
-
-  addDOMWidget() {
-    const widget = {};
-    this.widgets.push(widget);
-    return widget;
-  }
-
-  computeSize() {
-    return this.size;
-  }
-
-  setSize() {}
-
-  setDirtyCanvas() {}
 }
 
 /** Saved mixes are kept in this browser. */

@@ -5,16 +5,17 @@
  * properties of the ingredient nodes, so that it is kept by saving, copying and moving.
  */
 import { forward, make, takePlace } from "./elements.js";
-import {
-  INPUT, append, chainOf, isActive, isSolo, move, remove, sharedWith, titleOf, toggleLock, toggleMute, toggleSolo,
-} from "./ingredient_chain.js";
 import { BAR_CSS, StackedBar } from "./ingredient_bar.js";
-import { lineOfNode, lineOfRecipe, lineUnknown } from "./ingredient_lines.js";
+import {
+  INPUT, append, isSolo, move, remove, sharedWith, titleOf, toggleLock, toggleMute, toggleSolo,
+} from "./ingredient_chain.js";
 import { dragRow } from "./ingredient_drag.js";
 import { IngredientKnowledge } from "./ingredient_knowledge.js";
+import { IngredientList } from "./ingredient_list.js";
 import { DETAILS, ROW, ROW_CSS } from "./ingredient_look.js";
 import { Row, namesOf } from "./ingredient_row.js";
-import { besides, equalise, percentText, read, setPercent, shareText, transfer } from "./ingredient_shares.js";
+import { besides, percentText, read, shareText } from "./ingredient_shares.js";
+import { IngredientStrokes } from "./ingredient_strokes.js";
 import { IngredientTools, TOOLS_CSS } from "./ingredient_tools.js";
 import { Fit, MARGINS, chain, inputOf, valueOf, widgetOf } from "./nodes.js";
 import { word } from "./words.js";
@@ -55,7 +56,7 @@ ${TOOLS_CSS}${BAR_CSS}${ROW_CSS}`;
 
 /** The table of one Cook Soup. */
 export class IngredientTable {
-  /** @type {HTMLElement} */ list = make("div", { className: "dsoup-ing-rows" });
+  /** @type {HTMLElement} */ body = make("div", { className: "dsoup-ing-rows" });
   /** @type {HTMLElement} */ empty = make("div", { className: "dsoup-ing-empty" });
   /** @type {HTMLElement} */ status = make("div", { className: "dsoup-say" });
 
@@ -67,22 +68,15 @@ export class IngredientTable {
   constructor(node, host, facts) {
     this.node = node;
     this.host = host;
-    this.server = facts;
-    /** @type {Line[]} */
-    this.lines = [];
+    this.list = new IngredientList(node, host.prompt, facts);
+    this.strokes = new IngredientStrokes(this.list, (trouble) => this.say(trouble), () => this.show());
     /** @type {Row[]} */
     this.rows = [];
     this.known = new IngredientKnowledge(facts, () => this.show(), (text) => this.say(text));
-    this.question = 0;
     this.focused = 0;
     /** @type {any} the node whose details are shown */
     this.open = null;
-    /** @type {any[] | null} ingredients of a recipe that come before the chain, or are cooked instead */
-    this.before = null;
-    this.instead = false;
     this.said = { text: "", until: 0 };
-    /** @type {{parts: any[], left?: number, right?: number} | null} what a stroke began with */
-    this.stroke = null;
     this.tools = new IngredientTools({
       copy: () => host.copy(node),
       equal: () => this.#equalise(),
@@ -90,8 +84,8 @@ export class IngredientTable {
       files: host.files,
     });
     this.stack = new StackedBar({
-      begin: (at) => this.#beginDivider(at),
-      moved: (amount) => this.#moveDivider(amount),
+      begin: (at) => this.strokes.beginDivider(at),
+      moved: (amount) => this.strokes.moveDivider(amount),
       point: (at) => this.#point(at),
     });
     this.element = this.#build();
@@ -109,83 +103,36 @@ export class IngredientTable {
     void this.refresh();
   }
 
-  // -- reading the graph -------------------------------------------------------------------------
-
   /** Read the graph, and ask the server about what is new. */
   async refresh() {
     takePlace(this.element, this.node);
-    const question = ++this.question;
-    const { nodes, beyond } = this.#read();
-    this.show();
-    if (!beyond) return;
-    const before = await this.#cooked(nodes);
-    if (question !== this.question) return;
-    this.before = before;
-    this.#read();
-    this.show();
+    await this.list.refresh(() => this.show());
   }
 
-  #read() {
-    const { node } = this;
-    this.instead = inputOf(node, "recipe")?.link != null;
-    const { nodes, beyond } = this.instead ? { nodes: [], beyond: "recipe" } : chainOf(node);
-    if (!beyond) this.before = null;
-    const foreign = (this.before ?? []).map(lineOfRecipe);
-    if (beyond && !this.before) foreign.push(lineUnknown(beyond));
-    this.lines = [...foreign, ...nodes.map((each) => lineOfNode(each, node))];
-    return { nodes, beyond };
-  }
-
-  /**
-   * The ingredients that the browser cannot follow, as the server reads them out of the prompt.
-   * @param {any[]} nodes
-   * @returns {Promise<any[] | null>}
-   */
-  async #cooked(nodes) {
-    try {
-      const prompt = (await this.host.prompt()).output;
-      const keys = Object.keys(prompt).filter((key) => key === String(this.node.id) || key.endsWith(`:${this.node.id}`));
-      const found = keys.length === 1 ? (await this.server.cooked(prompt, keys[0]))?.ingredients : null;
-      if (!Array.isArray(found)) return null;
-      return this.instead ? found : found.slice(0, Math.max(found.length - nodes.filter(isActive).length, 0));
-    } catch {
-      return null;
-    }
-  }
-
-  get #parts() {
-    return this.lines.map(({ share, active, locked, fixed }) => ({ share, active, locked: locked || fixed }));
-  }
-
-  /** How many rows come before those of the chain, from a recipe. */
-  get #before() {
-    return this.lines.filter(({ node }) => !node).length;
-  }
-
-  get #normalise() {
-    return valueOf(this.node, "normalise") !== false;
+  get #lines() {
+    return this.list.lines;
   }
 
   // -- showing -----------------------------------------------------------------------------------
 
   show() {
-    const reading = read(this.#parts, this.#normalise);
-    while (this.rows.length < this.lines.length) this.rows.push(new Row(this.#toldByRows()));
-    const rows = this.rows.slice(0, this.lines.length);
+    const reading = read(this.list.parts, this.list.normalise);
+    while (this.rows.length < this.#lines.length) this.rows.push(new Row(this.#toldByRows()));
+    const rows = this.rows.slice(0, this.#lines.length);
     rows.forEach((row, at) => {
       row.reference = this.known.reference;
-      row.show(this.#shown(this.lines[at], at, reading));
+      row.show(this.#shown(this.#lines[at], at, reading));
       row.share.tabIndex = at === Math.min(this.focused, rows.length - 1) ? 0 : -1;
     });
-    if (this.list.children.length !== rows.length) this.list.replaceChildren(...rows.map(({ element }) => element));
-    this.list.hidden = !rows.length;
+    if (this.body.children.length !== rows.length) this.body.replaceChildren(...rows.map(({ element }) => element));
+    this.body.hidden = !rows.length;
     this.empty.hidden = rows.length > 0;
     this.stack.element.hidden = !rows.length;
-    this.tools.show(this.lines.map(({ active }) => active), this.lines.some(({ node }) => node));
+    this.tools.show(this.#lines.map(({ active }) => active), this.#lines.some(({ node }) => node));
     this.#showStack(reading);
     this.#showWords(reading);
     this.#grow();
-    this.known.learn(this.lines, String(valueOf(this.node, "base") ?? "none"));
+    this.known.learn(this.#lines, String(valueOf(this.node, "base") ?? "none"));
   }
 
   /**
@@ -198,7 +145,7 @@ export class IngredientTable {
     const percent = reading.mode === "percent" && line.active;
     const off = !line.active && reading.mode === "percent";
     const value = percent ? reading.values[at] : off ? null : line.share ?? null;
-    const shares = this.lines.map(({ share }) => share ?? 0);
+    const shares = this.#lines.map(({ share }) => share ?? 0);
     return {
       at, colour: COLOURS[at % COLOURS.length], kind: line.kind, file: line.file, own: line.node !== null,
       active: line.active, solo: line.node !== null && isSolo(line.node), locked: line.node !== null && line.locked,
@@ -211,7 +158,7 @@ export class IngredientTable {
 
   /** @param {import("./ingredient_shares.js").Reading} reading */
   #showStack({ mode, values, total }) {
-    const shown = this.lines.map((line, at) => ({ line, at, value: values[at] }))
+    const shown = this.#lines.map((line, at) => ({ line, at, value: values[at] }))
       .filter(({ line }) => line.active && mode !== "unknown");
     const size = shown.reduce((whole, { value }) => whole + Math.abs(value), 0);
     const whole = mode === "percent" ? 100 : Math.max(size, 1);
@@ -220,20 +167,20 @@ export class IngredientTable {
       text: mode === "percent" ? percentText(value) : shareText(value),
     }));
     const raw = mode === "raw" && total > 1 && !values.some((value) => value < 0);
-    const parts = this.#parts;
+    const parts = this.list.parts;
     this.stack.show(segments, whole, mode === "unknown" ? word("Known when the graph runs") : word("All are bypassed: nothing to cook"),
       raw ? 1 / whole : null, (at) => !values.some((value) => value < 0) && besides(parts, at) !== null);
   }
 
   /** @param {import("./ingredient_shares.js").Reading} reading */
   #showWords({ mode, total, trouble }) {
-    const both = this.instead && inputOf(this.node, INPUT)?.link != null
+    const both = this.list.instead && inputOf(this.node, INPUT)?.link != null
       ? word("Both a recipe and ingredients are connected: leave one of them out.") : "";
-    const none = this.lines.length && !this.lines.some(({ active }) => active)
+    const none = this.#lines.length && !this.#lines.some(({ active }) => active)
       ? word("All ingredients are bypassed: there is nothing to cook.") : "";
     const now = Date.now() < this.said.until ? this.said.text : "";
     const wrong = both || none || trouble;
-    const sums = mode === "raw" && this.lines.length ? word("Shares as they are, {0} in all.", shareText(total)) : "";
+    const sums = mode === "raw" && this.#lines.length ? word("Shares as they are, {0} in all.", shareText(total)) : "";
     const { reference } = this.known;
     const taste = reference ? word("Distances are from {0}.", namesOf(reference).name) : "";
     this.status.textContent = now || wrong || [sums, taste].filter(Boolean).join(" ");
@@ -249,59 +196,16 @@ export class IngredientTable {
   /** @param {string} text shown for a while */
   say(text) {
     this.said = { text, until: text ? Date.now() + SAID : 0 };
-    if (text) setTimeout(() => this.#showWords(read(this.#parts, this.#normalise)), SAID + 50);
+    if (text) setTimeout(() => this.#showWords(read(this.list.parts, this.list.normalise)), SAID + 50);
   }
 
   // -- changing ----------------------------------------------------------------------------------
 
-  /** @param {import("./ingredient_shares.js").Change} change */
-  #apply({ shares, trouble }) {
-    this.say(trouble);
-    shares?.forEach((share, at) => {
-      const { node } = this.lines[at];
-      if (node && share !== this.lines[at].share) this.#write(node, share);
-    });
-    this.#read();
-    this.show();
-  }
-
-  /** @param {any} node @param {number} share */
-  #write(node, share) {
-    const widget = widgetOf(node, "share");
-    widget.value = share;
-    widget.callback?.(share); // Nodes 2.0 shows what comes through here,
-    if (widget.value !== share) widget.value = share; // and it is rounded to what its own control can set
-    node.setDirtyCanvas?.(true, true);
-  }
-
-  /** @param {Row} row @param {number} value percentage or share; counted from where the stroke began */
-  #set(row, value) {
-    const { at } = row;
-    const line = this.lines[at];
-    if (!line?.node || line.fixed) return;
-    const parts = this.stroke?.parts ?? this.#parts;
-    if (row.shown?.percent) return this.#apply(setPercent(parts, at, value));
-    if (line.locked) return this.#apply({ shares: null, trouble: word("This row is locked: unlock it to change its share.") });
-    const shares = this.#parts.map(({ share }) => share ?? 0);
-    shares[at] = Math.min(Math.max(value, -10), 10);
-    return this.#apply({ shares: this.lines.map(({ share }, each) => (each === at ? shares[at] : share ?? 0)), trouble: "" });
-  }
-
-  /** @param {Row} row @param {number} by percent, or twentieths of a share */
-  #step(row, by) {
-    this.stroke = null;
-    const { value = 0, percent } = row.shown ?? {};
-    const step = percent ? by : by * 0.05;
-    const places = Math.abs(by) < 1 ? (percent ? 1 : 3) : percent ? 0 : 2;
-    const next = Number(((value ?? 0) + step).toFixed(places));
-    this.#set(row, next);
-  }
-
   /** @param {Row} row @param {string} action */
   #act(row, action) {
     const { at } = row;
-    const line = this.lines[at];
-    const nodes = this.lines.flatMap(({ node }) => node ?? []);
+    const line = this.#lines[at];
+    const nodes = this.#lines.flatMap(({ node }) => node ?? []);
     const focus = { previous: at - 1, next: at + 1 }[action];
     if (focus !== undefined) return this.#focus(focus);
     if (!line?.node) return undefined;
@@ -312,12 +216,12 @@ export class IngredientTable {
     if (action === "lock" && !line.fixed) toggleLock(line.node);
     if (action === "mute") toggleMute(nodes, line.node);
     if (action === "solo") toggleSolo(nodes, line.node);
-    if (action === "solo" && this.#before && isSolo(line.node)) this.say(word("What comes from a recipe stays in the soup."));
+    if (action === "solo" && this.list.foreign && isSolo(line.node)) this.say(word("What comes from a recipe stays in the soup."));
     if (action === "remove") this.#remove(line);
     for (const node of nodes) node.setDirtyCanvas?.(true, true);
     void this.refresh(); // which also changes the size of this node, within the same step
     this.#done();
-    if (action === "remove" && this.rows[at]) this.#focus(Math.min(at, this.lines.length - 1));
+    if (action === "remove" && this.rows[at]) this.#focus(Math.min(at, this.#lines.length - 1));
     return undefined;
   }
 
@@ -333,8 +237,8 @@ export class IngredientTable {
 
   /** @param {number} from @param {number} to */
   #move(from, to) {
-    const before = this.#before;
-    if (from < before || to < before || to >= this.lines.length) return;
+    const before = this.list.foreign;
+    if (from < before || to < before || to >= this.#lines.length) return;
     this.say(move(this.node, from - before, to - before));
     void this.refresh(); // which also changes the size of this node, within the same step
     this.#done();
@@ -360,7 +264,7 @@ export class IngredientTable {
 
   /** @param {number} at */
   #focus(at) {
-    this.focused = Math.min(Math.max(at, 0), this.lines.length - 1);
+    this.focused = Math.min(Math.max(at, 0), this.#lines.length - 1);
     this.rows.forEach((row, each) => { row.share.tabIndex = each === this.focused ? 0 : -1; });
     this.rows[this.focused]?.focus();
   }
@@ -375,16 +279,15 @@ export class IngredientTable {
   }
 
   #equalise() {
-    this.stroke = null;
-    this.#apply(equalise(this.#parts));
+    this.strokes.equalise();
     this.#done();
   }
 
   // -- size --------------------------------------------------------------------------------------
 
   #height() {
-    const rows = this.lines.length;
-    const seen = Math.min(rows, ROWS_SEEN) * ROW - 2 + (this.lines.some(({ node }) => node && node === this.open) ? DETAILS : 0);
+    const rows = this.#lines.length;
+    const seen = Math.min(rows, ROWS_SEEN) * ROW - 2 + (this.#lines.some(({ node }) => node && node === this.open) ? DETAILS : 0);
     const inside = rows ? STACK + GAP + seen : EMPTY;
     return TOOLS + GAP + inside + GAP + SAY + MARGINS;
   }
@@ -392,7 +295,7 @@ export class IngredientTable {
   /** Let the node be as high as it needs; and give back what it no longer needs. */
   #grow() {
     const needed = this.#height();
-    this.list.style.maxHeight = `${this.#height() - MARGINS - TOOLS - SAY - STACK - 3 * GAP}px`;
+    this.body.style.maxHeight = `${this.#height() - MARGINS - TOOLS - SAY - STACK - 3 * GAP}px`;
     this.room.to(needed);
   }
 
@@ -400,15 +303,15 @@ export class IngredientTable {
 
   /** @returns {HTMLElement} */
   #build() {
-    this.list.setAttribute("role", "list");
-    this.list.dataset.captureWheel = "true"; // it scrolls, and the canvas does not zoom: in Nodes 2.0, and in LiteGraph
-    this.list.addEventListener("wheel", (/** @type {Event} */ event) => {
-      if (this.list.scrollHeight > this.list.clientHeight) event.stopPropagation();
+    this.body.setAttribute("role", "list");
+    this.body.dataset.captureWheel = "true"; // it scrolls, and the canvas does not zoom: in Nodes 2.0, and in LiteGraph
+    this.body.addEventListener("wheel", (/** @type {Event} */ event) => {
+      if (this.body.scrollHeight > this.body.clientHeight) event.stopPropagation();
     }, { passive: true });
     this.empty.textContent = word("Add the first checkpoint or LoRA here, or connect a chain of Soup Ingredients.");
     this.status.setAttribute("role", "status");
     const element = make("div", { className: "dsoup-ingredients dsoup" },
-      this.tools.element, this.stack.element, this.list, this.empty, this.status);
+      this.tools.element, this.stack.element, this.body, this.empty, this.status);
     element.setAttribute("role", "group");
     element.setAttribute("aria-label", word("Ingredients"));
     return element;
@@ -416,13 +319,13 @@ export class IngredientTable {
 
   #toldByRows() {
     return {
-      begin: () => { this.stroke = { parts: this.#parts }; },
-      set: (/** @type {Row} */ row, /** @type {number} */ value) => this.#set(row, value),
+      begin: () => this.strokes.begin(),
+      set: (/** @type {Row} */ row, /** @type {number} */ value) => this.strokes.set(row, value),
       done: () => this.#done(),
-      step: (/** @type {Row} */ row, /** @type {number} */ by) => this.#step(row, by),
+      step: (/** @type {Row} */ row, /** @type {number} */ by) => this.strokes.step(row, by),
       act: (/** @type {Row} */ row, /** @type {string} */ action) => this.#act(row, action),
       grip: (/** @type {Row} */ row, /** @type {PointerEvent} */ event) =>
-        dragRow(row, event, this.rows.slice(this.#before, this.lines.length), (to) => this.#move(row.at, to)),
+        dragRow(row, event, this.rows.slice(this.list.foreign, this.#lines.length), (to) => this.#move(row.at, to)),
       point: (/** @type {Row | null} */ row) => this.#point(row?.at ?? null),
     };
   }
@@ -431,24 +334,5 @@ export class IngredientTable {
   #point(at) {
     this.stack.point(at);
     this.rows.forEach((row) => row.point(row.at === at));
-  }
-
-  /** @param {number} at */
-  #beginDivider(at) {
-    const parts = this.#parts;
-    const between = besides(parts, at);
-    if (!between || parts.some(({ share, active }) => active && (share ?? -1) < 0)) return false;
-    this.stroke = { parts, left: between[0], right: between[1] };
-    return true;
-  }
-
-  /** @param {number} amount of the whole bar */
-  #moveDivider(amount) {
-    const { parts, left, right } = this.stroke ?? {};
-    if (!parts || left === undefined || right === undefined) return;
-    const { mode, total, values } = read(parts, this.#normalise);
-    const by = mode === "percent" ? Math.round(100 * amount) : Number((amount * Math.max(total, 1)).toFixed(2));
-    const snapped = mode === "percent" ? Math.round(values[left] + by) - values[left] : by; // whole percents
-    this.#apply(transfer(parts, left, right, snapped, this.#normalise));
   }
 }

@@ -216,7 +216,7 @@ const cellsOf = (node) => Number(widgetOf(node, "rows")?.value) * Number(widgetO
  * @param {string} type
  * @returns {Source[]}
  */
-export function sourcesOf(node, type) {
+function sourcesOf(node, type) {
   const after = new Set([node]);
   for (const each of after) {
     for (let slot = 0; slot < (each.outputs?.length ?? 0); slot += 1) {
@@ -230,6 +230,11 @@ export function sourcesOf(node, type) {
     .flatMap((/** @type {any} */ each) => (each.outputs ?? []).flatMap((/** @type {any} */ output, /** @type {number} */ slot) =>
       (output.type === type ? [{ node: each, slot, value: `${each.id} ${slot}`, label: labelOf(each, slot) }] : [])));
 }
+
+/** What a region's prompt and style can come from. @param {Entry | null} entry */
+export const sourcesFor = (entry) => entry && {
+  key: entry.key, prompts: sourcesOf(entry.node, "CONDITIONING"), styles: sourcesOf(entry.node, "DSOUP_STYLE"),
+};
 
 /** @param {any} node @param {number} slot */
 function labelOf(node, slot) {

@@ -113,6 +113,13 @@ export class RegionPanel {
     if (words) this.#showWords(words, cell);
   }
 
+  /** Of its rows and the text, in pixels, where it is not stretched. */
+  get height() {
+    const { element, text } = this;
+    const rows = [...element.children].filter((each) => each !== text && !(/** @type {HTMLElement} */ (each).hidden));
+    return rows.length * 25 + 44;
+  }
+
   /**
    * The browser takes back what was typed last, too, when Ctrl+Z is for the graph and nothing has the focus.
    * @param {Told} told

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from demo import frontend as frontends
+from demo.browser import CHROMIUM, MISSING, chromium
 
-from .pages import CHROMIUM, FRONTEND, MISSING, QUIET, SIZE, serve, stock
+from .pages import FRONTEND, SIZE, serve, stock
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
@@ -31,13 +32,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def browser():
     """One profile of one Chromium, so that the frontend's many files are read once."""
-    playwright = pytest.importorskip("playwright.sync_api")
+    pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip(MISSING)
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser.new_context(viewport=SIZE)
-        browser.close()
+    with chromium() as opened:
+        yield opened.new_context(viewport=SIZE)
 
 
 @pytest.fixture(scope="session", params=[FRONTEND] if FRONTEND else [frontends.PINNED, frontends.NEWEST],

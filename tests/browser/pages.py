@@ -10,12 +10,12 @@ import os
 from pathlib import Path
 
 from demo import frontend
-from demo.browser import CHROMIUM, MISSING, QUIET
+from demo.browser import CHROMIUM
 from demo.comfyui import Server, install
 
 from .. import models
 
-__all__ = ["CHROMIUM", "FRONTEND", "MISSING", "QUIET", "SIZE", "TRACKER", "GraphPage", "serve", "stock"]
+__all__ = ["CHROMIUM", "FRONTEND", "SIZE", "TRACKER", "GraphPage", "serve", "stock"]
 
 # Any other frontend to run all tests on: the static folder of an unpacked comfyui-frontend-package.
 FRONTEND = os.environ.get("COMFYUI_FRONTEND")
@@ -171,7 +171,7 @@ class GraphPage:
 
     def check(self):
         """ComfyUI looks whether there is a new step, as after each click and key."""
-        self.js(f"{TRACKER}.checkState()")
+        self.js(f"({TRACKER}.captureCanvasState ?? {TRACKER}.checkState).call({TRACKER})")
 
     @property
     def steps(self):

@@ -4,8 +4,8 @@ import pytest
 
 from diffusion_soup import Recipe, graph
 
+from .ingredient_page import chained
 from .pages import CHROMIUM, GraphPage
-from .test_ingredients import chained
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 

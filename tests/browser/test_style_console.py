@@ -1,7 +1,4 @@
-"""The console of Mix Styles in a real browser, in both renderings of nodes: fader, pads, tools, saved mixes.
-
-What the console says of a mix is compared with what the engine makes of the widgets that the browser would send.
-"""
+"""The console of Mix Styles in a real browser, in both renderings of nodes: views and tools."""
 
 import json
 import os
@@ -12,112 +9,16 @@ import pytest
 from diffusion_soup.dmm import StyleMix, open_student
 from diffusion_soup.errors import SoupError
 
-from .. import models
-from .pages import CHROMIUM, GraphPage
+from .console_page import MANY, NAMES, NODE, console_page, hundredths, students  # noqa: F401  fixtures
+from .console_page import ConsolePage as Page  # noqa: F401  the fixtures take the module's own
+from .pages import CHROMIUM, TRACKER
 
 playwright = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
-NAMES = ["ink", "anime", "photo", "oil"]
-MANY = 24
-MIX = {"styles": ["1", 3], "weights": "", "mode": "paper", "strength": 1.0, "normalise": True, "extrapolate": False}
-PROMPT = {"1": {"class_type": "DSoupStudent", "inputs": {"file": "student.safetensors", "names": "\n".join(NAMES)}},
-          "2": {"class_type": "DSoupStyleMix", "inputs": MIX},
-          "3": {"class_type": "PreviewAny", "inputs": {"source": ["2", 0]}}}
-NODE = "app.graph.getNodeById(2)"
-MIXES = "user/default/diffusion_soup/mixes.json"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def students(server):
-    """Students with three and with many styles, as long as these tests run."""
-    shelf = server.base / "models/checkpoints"
-    for name, count in {"trio": 3, "many": MANY}.items():
-        models.save(shelf / f"{name}.safetensors", models.student(8, count))
-    yield
-    for name in ("trio", "many"):
-        (shelf / f"{name}.safetensors").unlink()
-
-
-class Page(GraphPage):
-    """One page with a graph in it."""
-
-    def load(self, weights="", view="sliders", names=NAMES, file="student", **widgets):
-        """The graph of these tests, as a saved workflow: student -> mix."""
-        prompt = json.loads(json.dumps(PROMPT))
-        prompt["1"]["inputs"].update(file=f"{file}.safetensors", names="\n".join(names))
-        prompt["2"]["inputs"].update(widgets, weights=weights)
-        self.show(prompt)
-        self.wait("() => document.querySelectorAll('.dsoup-style').length > 1"
-                  " && document.querySelector('.dsoup-console').getBoundingClientRect().height > 50")
-        self.settle()
-        if view != "sliders":
-            self.view(view)
-
-    def view(self, name):
-        self.tool({"sliders": "Sliders", "fader": "Fader", "triangle": "Pad: between three",
-                   "square": "Pad: between four"}[name]).click()
-        self.settle()
-
-    def tool(self, name):
-        return self.page.locator(f".dsoup-console .dsoup-tools button[aria-label^='{name}']")
-
-    def text(self):
-        return self.value("weights", 2)
-
-    def weights(self):
-        """The mix that the browser would send, as the node reads it."""
-        return dict(StyleMix.parse(self.prompt()["2"]["inputs"]["weights"], NAMES, extrapolate=True).weights)
-
-    def told(self):
-        return self.page.locator(".dsoup-console .dsoup-say").inner_text()
-
-    def knob(self):
-        """Where the point of the view is on the screen."""
-        box = self.page.locator(".dsoup-mix-knob:visible").bounding_box()
-        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-    def hollow(self):
-        return self.page.locator(".dsoup-mix-knob:visible").evaluate("knob => knob.classList.contains('hollow')")
-
-    def at(self, x, y=0.5):
-        """A place of the fader or pad, in shares of its box."""
-        box = self.page.locator(":is(.dsoup-mix-rail, .dsoup-mix-surface):visible").bounding_box()
-        return box["x"] + box["width"] * x, box["y"] + box["height"] * y
-
-    def end(self, letter):
-        return self.page.locator(f"select[aria-label='Style at {letter}']:visible")
-
-    def point(self):
-        """What has the focus in the view, for keys."""
-        return self.page.locator(".dsoup-mix-field:visible input")
-
-    def slider(self, name):
-        return self.page.locator(f".dsoup-style input[aria-label='{name}']")
-
-    def property(self, name):
-        return self.js(f"name => {NODE}.properties[name]", name)
-
-    def mixes(self):
-        """Names in the panel of saved mixes, once it has them."""
-        self.page.locator(".dsoup-mixes form input:enabled, .dsoup-mixes p.wrong").first.wait_for()
-        return self.page.locator(".dsoup-mix b").all_inner_texts()
-
-
-@pytest.fixture
-def page(rendering, server):
-    (server.base / MIXES).unlink(missing_ok=True)
-    rendering.errors.clear()
-    yield rendering
-    assert rendering.errors == []
-
-
-def hundredths(weights):
-    return sum(round(weight * 100) for weight in weights.values())
-
-
-# -- the views -----------------------------------------------------------------------------------
+# -- the views ------------------------------------------------------------------------------------
 
 
 def test_as_many_views_as_there_are_styles_for(page):
@@ -170,174 +71,7 @@ def test_switching_the_rendering(page):
         assert page.text() == ""
 
 
-# -- the fader -----------------------------------------------------------------------------------
-
-
-@pytest.mark.newest
-def test_the_fader(page):
-    page.load("", "fader")
-    assert page.hollow() and "No weights yet" in page.told()
-    before = page.js(f"[...{NODE}.pos]")
-    page.drag(page.at(0.1), page.at(0.3))
-    weights = page.weights()
-    assert weights == {"ink": pytest.approx(0.7, abs=0.011), "anime": pytest.approx(0.3, abs=0.011)}
-    assert hundredths(weights) == 100 and not page.hollow()
-    assert page.js(f"[...{NODE}.pos]") == before, "the node stays where it is"
-    page.wait("text => [...document.querySelectorAll('textarea')].some(area => area.value === text)", page.text())
-    page.drag(page.knob(), page.at(1.2))
-    assert page.text() == "anime = 1"
-    page.page.mouse.dblclick(*page.at(0.2))
-    assert page.text() == "ink = 0.5\nanime = 0.5"
-    page.press("Control+z")
-    assert page.text() == "anime = 1", "a double click is one step"
-
-
-def test_the_fader_with_keys_and_fine_steps(page):
-    page.load("", "fader")
-    page.point().focus()
-    for keys, share in [("m", 0.5), ("ArrowRight", 0.55), ("Shift+ArrowLeft", 0.54), ("End", 1), ("ArrowRight", 1),
-                        ("Home", 0), ("ArrowUp", 0.05), ("b", 1), ("ArrowLeft", 0.95)]:
-        page.press(keys)
-        assert page.weights().get("anime", 0) == share and hundredths(page.weights()) == 100, keys
-    assert page.point().get_attribute("aria-valuetext") == "ink 0.05, anime 0.95"
-    x, y = page.knob()
-    page.page.keyboard.down("Shift")
-    page.drag((x, y), (x - 100, y))
-    page.page.keyboard.up("Shift")
-    assert 0.9 < page.weights()["anime"] < 0.95, "a tenth of the way"
-
-
-def test_the_fader_goes_past_its_ends(page):
-    page.load("ink = 1", "fader")
-    page.tool("Extrapolate").click()
-    page.drag(page.knob(), page.at(-0.1))
-    assert page.weights() == {"ink": 2, "anime": -1}
-    page.press("ArrowRight")
-    assert page.weights() == {"ink": 1.95, "anime": -0.95}
-    assert page.value("extrapolate", 2) is True and page.told() == ""
-
-
-def test_other_weights_wait_until_the_fader_moves(page):
-    page.load("ink = 0.3\nanime = 0.4\nphoto = 0.3", "fader")
-    assert page.property("corners")[:2] == ["anime", "ink"], "the heaviest"
-    assert page.hollow() and "photo 0.30 is not shown here" in page.told()
-    x, y = page.knob()
-    page.drag((x, y), (x, y))
-    assert page.text() == "ink = 0.3\nanime = 0.4\nphoto = 0.3"
-    page.drag((x, y), page.at(1))
-    assert page.text() == "ink = 1" and not page.hollow()
-
-
-def test_choosing_the_ends(page):
-    page.load("ink = 0.7\nanime = 0.3", "fader")
-    page.end("B").select_option("oil")
-    assert page.weights() == {"ink": 0.7, "oil": 0.3}, "what was at the end goes along"
-    page.end("A").select_option("oil")
-    assert page.weights() == {"oil": 0.7, "ink": 0.3}, "the ends change places"
-    page.point().focus()
-    page.press("Control+z")
-    assert page.weights() == {"ink": 0.7, "oil": 0.3} and page.property("corners")[:2] == ["ink", "oil"]
-    page.set("weights", "photo = 1", 2)
-    page.end("B").select_option("anime")
-    assert page.text() == "photo = 1", "weights that are not on the fader stay"
-
-
-# -- the pads ------------------------------------------------------------------------------------
-
-
-def test_a_pad_of_three(page):
-    page.load("", "triangle")
-    page.drag(page.at(0.5, 0.4), page.at(0.5, 2 / 3))
-    assert page.weights() == {name: pytest.approx(1 / 3, abs=0.02) for name in NAMES[:3]}
-    assert hundredths(page.weights()) == 100
-    for corner, name in {(0.5, -0.1): "ink", (-0.1, 1.1): "anime", (1.1, 1.1): "photo"}.items():
-        page.drag(page.at(0.5, 0.5), page.at(*corner))
-        assert page.text() == f"{name} = 1"
-    page.page.mouse.click(*page.at(0.5, 1.03))
-    assert set(page.weights()) == {"anime", "photo"} and hundredths(page.weights()) == 100
-
-
-@pytest.mark.newest
-def test_a_pad_of_four(page):
-    page.load("", "square")
-    page.drag(page.at(0.5), page.at(0.75, 0.5))
-    assert page.weights() == {"ink": pytest.approx(0.125, abs=0.02), "anime": pytest.approx(0.375, abs=0.02),
-                              "photo": pytest.approx(0.125, abs=0.02), "oil": pytest.approx(0.375, abs=0.02)}
-    assert hundredths(page.weights()) == 100 and not page.hollow()
-    for at, name in enumerate(NAMES):
-        corner = (1.01 if at % 2 else -0.01, 1.01 if at > 1 else -0.01)
-        page.page.mouse.click(*page.at(*corner))
-        assert page.text() == f"{name} = 1"
-    page.drag(page.at(0.5), page.at(0.5, -1))
-    assert page.weights() == {"ink": pytest.approx(0.5, abs=0.02), "anime": pytest.approx(0.5, abs=0.02)}
-
-
-def test_pads_with_keys(page):
-    page.load("", "square")
-    page.point().focus()
-    for keys, weights in [("d", {"oil": 1}), ("Home", {"ink": 1}), ("ArrowRight", {"ink": 0.95, "anime": 0.05}),
-                          ("Shift+ArrowRight", {"ink": 0.94, "anime": 0.06}), ("End", {"oil": 1}),
-                          ("m", dict.fromkeys(NAMES, 0.25)), ("b", {"anime": 1})]:
-        page.press(keys)
-        assert page.weights() == weights, keys
-    for _ in range(6):
-        page.press("Shift+ArrowDown")
-    assert page.weights() == {"anime": 0.94, "oil": 0.06}, "steps that are small add up"
-    page.view("triangle")
-    page.point().focus()
-    page.press("c")
-    assert page.text() == "photo = 1"
-    page.press("ArrowUp")
-    assert set(page.weights()) == {"ink", "photo"} and hundredths(page.weights()) == 100
-    assert "photo" in page.point().get_attribute("aria-valuetext")
-
-
-def test_the_point_is_where_the_weights_are(page):
-    page.load("ink = 0.2\nanime = 0.3\nphoto = 0.5", "triangle")
-    assert page.property("corners")[:3] == ["photo", "anime", "ink"]
-    wanted = page.at(0.5 * 0.5 + 0.2, 0.5)
-    assert page.knob() == (pytest.approx(wanted[0], abs=2), pytest.approx(wanted[1], abs=2)) and not page.hollow()
-    page.set("weights", "photo = 2\nanime = 2", 2)
-    wanted = page.at(0.25, 0.5)
-    assert page.knob() == (pytest.approx(wanted[0], abs=2), pytest.approx(wanted[1], abs=2)) and not page.hollow()
-    page.tool("Normalise").click()
-    assert page.hollow() and "sum to 4.00" in page.told()
-
-
-def test_a_mix_beside_the_square(page):
-    page.load("ink = 0.5\noil = 0.5\n", "square")
-    page.js(f"{NODE}.properties.corners = {json.dumps(NAMES)}")
-    page.set("weights", "oil = 0.5\nink = 0.5", 2)
-    assert page.hollow() and "nearest point" in page.told()
-    assert page.text() == "oil = 0.5\nink = 0.5"
-    page.point().focus()
-    page.press("ArrowLeft")
-    assert hundredths(page.weights()) == 100 and set(page.weights()) == set(NAMES) and not page.hollow()
-
-
-def test_zoom(page):
-    """The canvas smaller and larger; and the page at 200 %."""
-    page.load("", "triangle")
-    for scale, zoom in [(0.6, 1), (1.7, 1), (0.8, 2)]:
-        page.set("weights", "", 2)
-        _drag_at(page, scale, zoom)
-
-
-def _drag_at(page, scale, zoom):
-    page.js("([scale, zoom]) => { document.body.style.zoom = zoom; app.canvas.ds.scale = scale;"
-            " app.canvas.ds.offset = [-440, -20]; app.canvas.setDirty(true, true); }", [scale, zoom])
-    page.page.wait_for_timeout(700)
-    try:
-        page.drag(page.at(0.5, 0.3), page.at(0.5, 1.1))
-        assert page.weights() == {"anime": pytest.approx(0.5, abs=0.02), "photo": pytest.approx(0.5, abs=0.02)}
-        if zoom == 1:
-            knob, wanted = page.knob(), page.at(0.5, 1)
-            assert knob == (pytest.approx(wanted[0], abs=3), pytest.approx(wanted[1], abs=3))
-    finally:
-        page.js("document.body.style.zoom = 1")
-
-
-# -- the tools -----------------------------------------------------------------------------------
+# -- the tools ------------------------------------------------------------------------------------
 
 
 def test_random_mixes(page):
@@ -445,16 +179,12 @@ def test_undo_of_the_console(page):
 
 def test_undo_of_the_graph(page):
     page.load("", "fader")
-    tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
-    check = f"({tracker}.captureCanvasState ?? {tracker}.checkState).call({tracker})"
-    page.js(check)
+    page.check()
     page.drag(page.at(0.1), page.at(1))
-    page.wait(f"() => {tracker}.undoQueue.length > 0")
+    page.wait(f"() => {TRACKER}.undoQueue.length > 0")
     page.page.mouse.click(700, 850)  # the canvas: keys are the graph's again
-    page.press("Control+z")
-    page.wait(f"() => {NODE}?.widgets.find(w => w.name === 'weights').value === ''")
-    page.settle()
-    page.settle()
+    page.undo()
+    assert page.text() == ""
     page.drag(page.at(0.1), page.at(0))
     assert page.text() == "ink = 1"
 
@@ -498,95 +228,7 @@ def test_many_styles(page):
         "name => Number((document.querySelector(`.dsoup-style[title='${name}'] output`)).textContent)", name))[:2]
 
 
-# -- saved mixes ---------------------------------------------------------------------------------
-
-
-def test_saved_mixes(page, server):
-    page.load("ink = 0.7\noil = 0.3")
-    page.tool("Saved").click()
-    assert page.mixes() == []
-    name = page.page.get_by_label("Name of the mix")
-    for given in ("night", "<b>day</b>"):
-        name.fill(given)
-        page.press("Enter")
-        page.page.locator(".dsoup-mix b", has_text=given).wait_for()
-    saved = json.loads((server.base / MIXES).read_text())
-    assert saved["mixes"][0] == {"name": "night", "styles": NAMES, "weights": {"ink": 0.7, "oil": 0.3}}
-    assert not (server.base / f"{MIXES}.new").exists()
-    page.load("anime = 1")
-    page.tool("Saved").click()
-    assert page.mixes() == ["night", "<b>day</b>"], "names are text"
-    page.page.locator(".dsoup-mix b", has_text="night").click()
-    assert page.weights() == {"ink": 0.7, "oil": 0.3}
-    assert page.page.locator(".dsoup-mix button[aria-pressed=true]").count() == 2
-    page.set("weights", "photo = 1", 2)
-    name.fill("night")
-    page.press("Enter")
-    page.page.get_by_text("Keep", exact=True).click()
-    assert json.loads((server.base / MIXES).read_text()) == saved, "it is asked before"
-    name.fill("night")
-    page.press("Enter")
-    page.page.get_by_text("Replace", exact=True).click()
-    page.wait("() => document.querySelector('.dsoup-console .dsoup-say').textContent.includes('Saved')")
-    assert json.loads((server.base / MIXES).read_text())["mixes"][0]["weights"] == {"photo": 1}
-
-
-def test_rename_and_delete_a_mix(page, server):
-    file = server.base / MIXES
-    file.parent.mkdir(parents=True, exist_ok=True)
-    kept = {"version": 1, "mixes": [{"name": each, "styles": NAMES, "weights": {"ink": 1}} for each in "abc"] + [7]}
-    file.write_text(json.dumps(kept))
-    page.load()
-    page.tool("Saved").click()
-    assert page.mixes() == ["a", "b", "c"] and "1 of the entries" in page.page.locator(".dsoup-mix-rows").inner_text()
-    page.page.get_by_label("Rename b").click()
-    page.page.get_by_label("New name of b").fill("c")
-    page.press("Enter")
-    page.wait("() => document.querySelector('.dsoup-console .dsoup-say').textContent.includes('already')")
-    page.page.get_by_label("Rename b").click()
-    page.page.get_by_label("New name of b").fill("z")
-    page.press("Enter")
-    page.page.locator(".dsoup-mix b", has_text="z").wait_for()
-    page.page.get_by_label("Delete a").click()
-    page.press("Escape")
-    page.page.get_by_label("Delete c").click()
-    page.page.get_by_text("Delete", exact=True).click()
-    page.wait("() => document.querySelectorAll('.dsoup-mix').length === 2")
-    left = json.loads(file.read_text())["mixes"]
-    assert [each if each == 7 else each["name"] for each in left] == ["a", "z", 7]
-    page.press("Escape")
-    assert page.slider("ink").is_visible()
-
-
-def test_a_mix_of_another_student(page, server):
-    file = server.base / MIXES
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"version": 1, "mixes": [
-        {"name": "partly", "styles": ["ink", "clay"], "weights": {"ink": 0.5, "clay": 0.5}},
-        {"name": "not at all", "styles": ["clay"], "weights": {"clay": 1, "a = 1\nb": 2}}]}))
-    page.load("oil = 1")
-    page.tool("Saved").click()
-    assert page.mixes() == ["partly", "not at all"]
-    page.page.locator(".dsoup-mix b", has_text="not at all").click()
-    assert page.text() == "oil = 1" and "none of its styles" in page.told()
-    page.page.locator(".dsoup-mix b", has_text="partly").click()
-    assert page.text() == "ink = 0.5" and 'without "clay"' in page.told()
-
-
-def test_a_file_that_cannot_be_read_is_left_alone(page, server):
-    file = server.base / MIXES
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("{ broken")
-    page.load("ink = 1")
-    page.tool("Saved").click()
-    assert page.mixes() == [] and "is not JSON" in page.page.locator(".dsoup-mixes p.wrong").inner_text()
-    assert page.page.get_by_label("Name of the mix").is_disabled()
-    page.page.locator(".dsoup-mixes button", has_text="Save").dispatch_event("click")
-    page.settle()
-    assert file.read_text() == "{ broken"
-
-
-# -- the graph -----------------------------------------------------------------------------------
+# -- the graph ------------------------------------------------------------------------------------
 
 
 @pytest.mark.newest

@@ -167,13 +167,13 @@ def test_styles_that_only_the_running_graph_knows(page):
 
 @pytest.mark.newest
 def test_undo(page):
-    page.js("app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
+    page.check()
     page.slider("style 2").fill("0.5")
-    page.js("app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
+    page.check()
     page.expect(STYLES, 0, 0.5, 0, 0)
-    page.js("app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")
+    page.undo()
     page.expect(STYLES)
-    page.js("app.extensionManager.workflow.activeWorkflow.changeTracker.redo()")
+    page.redo()
     page.expect(STYLES, 0, 0.5, 0, 0)
 
 

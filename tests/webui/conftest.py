@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from demo import browser
 from diffusion_soup import Ingredient, ModelFolders, Recipe
 
 from .. import models as small
 from ..engine.kitchen import fill, tiny_unet
 from . import venvs
 from .double import WebUI
-from .pages import CHROMIUM, QUIET, SoupPage
+from .pages import ALONE, SoupPage
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIETLY = {"OMP_WAIT_POLICY": "PASSIVE", "GRADIO_ANALYTICS_ENABLED": "False"}
@@ -26,13 +27,11 @@ SECONDS = 0.3  # that a cook of the fake kitchen takes, unless a test sets anoth
 
 @pytest.fixture(scope="session")
 def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("There is no Chromium here: install it, or name it in CHROMIUM.")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
+    pytest.importorskip("playwright.sync_api")
+    if browser.CHROMIUM is None:
+        pytest.skip(browser.MISSING)
+    with browser.chromium(ALONE) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,11 @@
 
 import json
 import os
-import shutil
 import urllib.request
 from pathlib import Path
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 STEPS = {"solo": "Solo", "mute": "Mute", "lock": "Lock", "blocks": "Block weights", "remove": "Remove"}
 
 

@@ -1,4 +1,4 @@
-"""A host's sampling of one batch, small: prompts, the UNet and the order in which A1111 and Forge call it."""
+"""A host's sampling of one batch, small: prompts, a UNet, and the order in which A1111 and Forge call it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,27 @@ def encoded(text):
     return torch.randn(TOKENS, WIDTH, generator=draw)
 
 
+def calls(unet, told, forge, conds, x, time, split=0):
+    """One step of the hosts: whom it is told, and the calls of the UNet with their rows, in the hosts' order.
+
+    ``conds``: by picture and place in its prompt, or -1 for the negative prompt. ``x``: a row for each picture.
+    ``split``: how many rows fit into a call, 0: all.
+    """
+    parts, negatives = ([row for row in conds if (row[1] < 0) == negative] for negative in (False, True))
+    for step in told:
+        step(SimpleNamespace(text_cond=torch.stack([conds[row] for row in parts]),
+                             text_uncond=torch.stack([conds[row] for row in negatives]) if negatives else None))
+    rows = [*parts, *negatives]
+    if forge:  # the last parts first; and where prompts have more of them than others, those are left out
+        everywhere = [row for row in parts if all((number, row[1]) in conds for number in range(len(x)))]
+        rows = [*negatives, *sorted(everywhere, key=lambda row: (-row[1], row[0]))]
+    for start in range(0, len(rows), split or len(rows)):
+        some = rows[start:start + (split or len(rows))]
+        context = torch.stack([conds[row] for row in some]).half()
+        found, _ = unet(x[[number for number, _ in some]], torch.full((len(some),), time), context=context)
+        yield some, found
+
+
 class Request(SimpleNamespace):
     """``p``, as far as styles touch it. ``calls`` are the UNet's answers: step, rows, texts and embeddings."""
 
@@ -54,24 +75,13 @@ class Request(SimpleNamespace):
     def sample(self):
         parts = [[re.sub(r":\s*-?[\d.]+\s*$", "", part) for part in re.split(r"\bAND\b", text)]
                  for text in self.prompts]
+        words = {(number, place): text for number, each in enumerate(parts) for place, text in enumerate(each)}
+        words |= {(number, -1): text for number, text in enumerate(self.negative_prompts)}
+        conds = {row: encoded(text) for row, text in words.items()}
         for number, time in enumerate(TIMES):
-            positive = [text for each in parts for text in each]
-            negative = self.negative_prompts
-            self._step(SimpleNamespace(text_cond=torch.stack([encoded(text) for text in positive]),
-                                       text_uncond=torch.stack([encoded(text) for text in negative])))
-            rows = [*positive, *negative]
-            if self._forge:
-                turned = [each[place] for place in range(min(map(len, parts)) - 1, -1, -1)
-                          for each in parts]
-                rows = [*negative, *turned]
-            size = self._split or len(rows)
-            for start in range(0, len(rows), size):
-                self._call(number, rows[start:start + size], time)
+            for rows, found in calls(self._unet, [self._step], self._forge, conds,
+                                     torch.zeros(len(parts), 4, 8, 8), time, self._split):
+                self.calls.append((number, [" ".join(words[row].split()) for row in rows], found))
             if self._change:
                 self._change(number)
         return "latents"
-
-    def _call(self, number, texts, time):
-        context = torch.stack([encoded(text) for text in texts]).half()
-        found, _ = self._unet(torch.zeros(len(texts), 4, 8, 8), torch.full((len(texts),), time), context=context)
-        self.calls.append((number, [" ".join(text.split()) for text in texts], found))

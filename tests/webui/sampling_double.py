@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-SIGN = 1024.0
+from .sampling import Request, calls
 
 
 class Interrupted(BaseException):
@@ -92,27 +92,19 @@ class Denoiser(torch.nn.Module):
         self.step += 1
         return denoised
 
-
     def _embedded(self, x, batch, uncond):
         """What the time embedding adds to each picture's prompts and negative prompt, from one call of the UNet."""
-        parts = [(number, place) for number, each in enumerate(batch) for place in range(len(each))]
-        negatives = [(number, -1) for number in range(len(uncond or []))]
-        conds = {(number, place): (uncond[number][0] if place < 0 else batch[number][place].schedules[0]).cond
-                 for number, place in (*parts, *negatives)}
-        for step in self.host.callbacks["cfg_denoiser"]:
-            step(SimpleNamespace(text_cond=torch.stack([conds[row] for row in parts]),
-                                 text_uncond=torch.stack([conds[row] for row in negatives]) if negatives else None))
-        rows = [*parts, *negatives]
-        if self.host.forge:
-            rows = [*negatives, *sorted(parts, key=lambda row: (-row[1], row[0]))]
-        times = torch.full((len(rows),), 999.0 * (1 - self.step / self.total_steps))
-        found, _ = self.host.unet(x[[number for number, _ in rows]], times,
-                                  context=torch.stack([conds[row] for row in rows]))
-        added = dict(zip(rows, found.mean(1)))
-        self.host.added.append([added[row].item() for row in (*parts, *negatives)])
+        conds = {(number, place): part.schedules[0].cond for number, each in enumerate(batch)
+                 for place, part in enumerate(each)}
+        conds |= {(number, -1): each[0].cond for number, each in enumerate(uncond or [])}
+        time = 999.0 * (1 - self.step / self.total_steps)
+        added = {}
+        for rows, found in calls(self.host.unet, self.host.callbacks["cfg_denoiser"], self.host.forge, conds, x, time):
+            added |= dict(zip(rows, found.mean(1)))
+        self.host.added.append([added[row].item() for row in conds])
         prompts = torch.stack([sum(added[number, place] for place in range(len(each))) / len(each)
                                for number, each in enumerate(batch)])
-        return prompts, torch.stack([added[row] for row in negatives]) if negatives else prompts
+        return prompts, torch.stack([added[number, -1] for number in range(len(uncond))]) if uncond else prompts
 
 
 class Sampler:
@@ -159,15 +151,14 @@ class Picture:
         self.sd_model = SimpleNamespace(encoded=[])
         if host.forge:
             self.hr_cfg, self.distilled_cfg_scale, self.hr_distilled_cfg = 4.0, 3.5, 3.5
-            self.sd_model.forge_objects = SimpleNamespace(unet=Unet())
+            self.sd_model.forge_objects = SimpleNamespace(unet=Patcher())
         self.comments, self.iteration = [], 0
         vars(self).update(more)
         self.prompts = self.hr_prompts = [self.prompt] * self.batch_size
         self.negative_prompts = self.hr_negative_prompts = [self.negative_prompt] * self.batch_size
         self.all_hr_prompts, self.all_hr_negative_prompts = list(self.hr_prompts), list(self.hr_negative_prompts)
 
-    def comment(self, text):
-        self.comments.append(text)
+    comment = Request.comment
 
     def init(self, *args):
         if self.init_image is not None:
@@ -200,14 +191,14 @@ class Picture:
                                            image_conditioning=empty)
 
 
-class Unet:
+class Patcher:
     """Forge's UnetPatcher, as far as it is asked."""
 
     def __init__(self):
         self.model_options, self.controls, self.extra_concat_condition = {}, [], None
 
     def clone(self):
-        made = Unet()
+        made = Patcher()
         made.model_options, made.controls = dict(self.model_options), self.controls
         return made
 
