@@ -89,7 +89,7 @@ class Evaluations:
             try:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
                 if picture is not None:
-                    self._keep(question, picture)
+                    self._save(question, picture)
                 with open(self.file, "ab+", buffering=0) as out:  # one write a line: no two processes mix theirs
                     if out.tell():
                         out.seek(-1, os.SEEK_END)
@@ -101,6 +101,11 @@ class Evaluations:
             except OSError as error:
                 raise FileError(f"{self.file} could not be written ({error.strerror}); evaluations would be lost. Make "
                                 "room, or allow writing there.") from None
+
+    def keep(self, question: Question, picture: Image) -> None:
+        """Keep a small copy of a picture that is not scored alone."""
+        with self._lock, suppress(OSError):  # contact sheets are a convenience
+            self._save(question, picture)
 
     def picture(self, question: Question) -> Image | None:
         """The small picture, if it is still there. Needs Pillow."""
@@ -116,7 +121,7 @@ class Evaluations:
     def _picture_file(self, question: Question) -> Path:
         return self.pictures / f"{question.picture_key[:32]}.png"
 
-    def _keep(self, question: Question, picture: Image) -> None:
+    def _save(self, question: Question, picture: Image) -> None:
         self.pictures.mkdir(parents=True, exist_ok=True)
         small = picture.convert("RGB")
         small.thumbnail((PICTURE_SIDE, PICTURE_SIDE))

@@ -33,11 +33,11 @@ class Method:
 
 
 METHODS = {method.name: method for method in (
-    Method("greedy", "greedy: the best alone, then each next one once", lambda n: 2 * n - 1),
-    Method("reverse", "reverse greedy: from all, drop what helps most", lambda n: 1 + n * (n + 1) // 2),
-    Method("ordered", "reverse greedy in one pass, the worst alone first", lambda n: 2 * n + 1),
+    Method("greedy", "the best alone, then each next one once", lambda n: 2 * n - 1),
+    Method("reverse", "from all, again and again drop what helps most", lambda n: 1 + n * (n + 1) // 2),
+    Method("ordered", "from all, one pass, the worst alone first", lambda n: 2 * n + 1),
     Method("coordinate", "shares one by one, in ever smaller steps", lambda n: 20 * n),
-    Method("cma", "shares all together, by CMA-ES", lambda n: 40 * n),
+    Method("cma", "all shares together, by CMA-ES", lambda n: 40 * n),
 )}
 
 

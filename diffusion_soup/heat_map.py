@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from diffusion_soup.taste import Taste, percent
+from .taste import Taste, percent
 
 _CELL, _LINE, _NAME, _DISTANCE, _HEAD, _TEXT = 44, 52, 270, 110, 128, 21  # pixels; pages show it at half the size
 _GROUND, _INK, _UNKNOWN = (17, 24, 39), (209, 213, 219), (55, 65, 81)
