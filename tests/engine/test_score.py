@@ -1,6 +1,7 @@
 """Built-in scorers give what their authors' models give, and say in one sentence what is wrong with a folder."""
 
 import dataclasses
+import importlib.util
 import json
 import pickle
 import sys
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from demo.launch import declare_missing_operators
 from diffusion_soup import SoupError
 from diffusion_soup.score import KINDS, offered, open_scorer
 from diffusion_soup.score.pictures import MEAN, STD, prepared
@@ -29,20 +31,13 @@ TEXT = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num
 
 @pytest.fixture(scope="module")
 def transformers():
-    """transformers with its model classes, which import torchvision where they think that it works."""
-    from transformers import utils
-    from transformers.utils import import_utils
-
-    kept = utils.is_torchvision_available, import_utils.is_torchvision_available
-    try:
-        import torchvision  # noqa: F401
-    except Exception:
-        utils.is_torchvision_available = import_utils.is_torchvision_available = lambda: False
+    """transformers with its model classes, which import a torchvision that may be built for another torch."""
+    if importlib.util.find_spec("torchvision"):
+        declare_missing_operators()
     import transformers
     import transformers.models.blip.modeling_blip
     import transformers.models.clip.modeling_clip  # noqa: F401
-    yield transformers
-    utils.is_torchvision_available, import_utils.is_torchvision_available = kept
+    return transformers
 
 
 def images(count=3, height=40, width=56):
