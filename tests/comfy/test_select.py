@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ..engine.test_score import blip_folder, clip_folder
+from ..scorers import blip_folder, clip_folder
 from .graphs import Graph, pictures, same, shown
 
 NAMES = ("ember", "lagoon", "meadow")

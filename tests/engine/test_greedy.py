@@ -16,7 +16,8 @@ from diffusion_soup.cli import main
 from diffusion_soup.evaluations import Evaluations, Question
 from diffusion_soup.studio import Studio
 
-from .test_score import blip_folder, clip_folder, transformers  # noqa: F401
+from ..scorers import blip_folder, clip_folder
+from .test_score import transformers  # noqa: F401
 
 NAMES = ("ember", "lagoon", "meadow")
 
