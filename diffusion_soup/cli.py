@@ -1,4 +1,4 @@
-"""The command line: ``diffusion-soup cook | taste | recipe | inspect | dmm``.
+"""The command line: ``diffusion-soup cook | taste | greedy | recipe | inspect | dmm``.
 
 User errors are one line on stderr beginning with ``error:`` and exit status 2; 130 after Ctrl-C.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import architecture as arch
+from . import cli_select
 from .blocks import block_names
 from .checkpoint import Checkpoint, open_checkpoint
 from .cook import cook_to_file
@@ -79,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
                               prefix_chars="\0")  # options are the lab's own
     lab.add_argument("arguments", nargs=argparse.REMAINDER)
     lab.set_defaults(run=_lab)
+
+    greedy = _command(commands, "greedy", _greedy, "select among candidates by what a scorer says of their pictures")
+    cli_select.add_arguments(greedy)
 
     recipe = commands.add_parser("recipe", help="show and change recipes")
     actions = recipe.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
@@ -149,6 +153,10 @@ def _taste(options: argparse.Namespace) -> None:
     with _Bar(quiet=options.json) as bar:
         found = taste(read_recipe(options.recipe), models, sampled=options.quick, progress=bar)
     print(json.dumps(found.to_dict()) if options.json else found.report())
+
+
+def _greedy(options: argparse.Namespace) -> None:
+    cli_select.run(options, _Bar)
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -274,7 +282,8 @@ class _Bar:
             from tqdm import tqdm  # only a terminal needs it
 
             self.__exit__()
-            self._what, self._bar = what, tqdm(total=total, unit="B", unit_scale=True, desc=what, leave=False)
+            unit = {"unit": " soups"} if what == "soups" else {"unit": "B", "unit_scale": True}
+            self._what, self._bar = what, tqdm(total=total, desc=what, leave=False, **unit)
         self._bar.update(done - self._bar.n)
 
     def cancelled(self) -> bool:

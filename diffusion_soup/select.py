@@ -33,11 +33,11 @@ class Method:
 
 
 METHODS = {method.name: method for method in (
-    Method("greedy", "greedy: the best alone, then each next one once", lambda n: 2 * n - 1),
-    Method("reverse", "reverse greedy: from all, drop what helps most", lambda n: 1 + n * (n + 1) // 2),
-    Method("ordered", "reverse greedy in one pass, the worst alone first", lambda n: 2 * n + 1),
+    Method("greedy", "the best alone, then each next one once", lambda n: 2 * n - 1),
+    Method("reverse", "from all, again and again drop what helps most", lambda n: 1 + n * (n + 1) // 2),
+    Method("ordered", "from all, one pass, the worst alone first", lambda n: 2 * n + 1),
     Method("coordinate", "shares one by one, in ever smaller steps", lambda n: 20 * n),
-    Method("cma", "shares all together, by CMA-ES", lambda n: 40 * n),
+    Method("cma", "all shares together, by CMA-ES", lambda n: 40 * n),
 )}
 
 
@@ -172,7 +172,7 @@ def _greedy(run: _Run) -> None:
         tried = run.subset((*kept, at))
         score = run.score(tried)
         better = score > best
-        run.say(tried, score, better, f"+ {run.name(at)}", _compared(score, best))
+        run.say(tried, score, better, f"with {run.name(at)}", _compared(score, best))
         if better:
             best = score
             kept.append(at)
@@ -190,7 +190,7 @@ def _reverse(run: _Run) -> None:
             why = _compared(other, best)
             if other > best and not helps:
                 why = f"better, but {run.name(gone)} is better to drop"
-            run.say(run.subset([each for each in kept if each != at]), other, helps, f"− {run.name(at)}", why)
+            run.say(run.subset([each for each in kept if each != at]), other, helps, f"without {run.name(at)}", why)
         if score <= best:
             return
         best = score
@@ -209,7 +209,7 @@ def _ordered(run: _Run) -> None:
         tried = run.subset(rest)
         score = run.score(tried)
         better = score > best
-        run.say(tried, score, better, f"− {run.name(at)}", _compared(score, best))
+        run.say(tried, score, better, f"without {run.name(at)}", _compared(score, best))
         if better:
             best, kept = score, rest
 

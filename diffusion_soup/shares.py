@@ -6,7 +6,8 @@ Numbers are in the canonical order of the ingredients, so a search over them doe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from .errors import RecipeError, shown
 from .recipe import Recipe
@@ -16,6 +17,19 @@ Row = tuple[float, ...]
 Rows = tuple[Row, ...]
 
 _DIGITS = 4
+
+
+WHOLE, PARTS, BLOCKS = "whole model", "parts", "every block"
+GROUPINGS = (WHOLE, PARTS, BLOCKS)
+
+
+def grouped(grouping: str, blocks: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Groups of a model's blocks: none; its parts (IN, M, OUT, ... by the names without numbers); or one for each."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for block in blocks if grouping != WHOLE else ():
+        name = block if grouping == BLOCKS else re.sub(r"[.\d]+$", "", block) or block
+        groups[name] = (*groups.get(name, ()), block)
+    return groups
 
 
 def canonical_order(recipe: Recipe) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from diffusion_soup import (
     RecipeError,
     SoupError,
     cook_to_file,
+    heat_map,
     inspect,
     open_checkpoint,
     prepare,
@@ -29,7 +30,7 @@ from diffusion_soup.imports import recipe_from_checkpoint, recipe_from_history
 from diffusion_soup.progress import Progress, Silent
 from diffusion_soup.taste import taste
 
-from . import headers, heat_map
+from . import headers
 from .bridge import Host
 from .jobs import Job, Jobs, Status, Turn
 from .pot import Held, Pot

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from diffusion_soup import SoupError
+from diffusion_soup.axes import StyleWeight, style_weights
 from diffusion_soup.dmm import Codebook, StyleMix
 from diffusion_soup.errors import RecipeError, shown
 
 from . import styles
-from .axes import StyleWeight, style_weights
 from .bridge.host import grid_names_checkpoint
 
 STYLE = "[Soup] Style weight"

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from diffusion_soup import Cancelled, Recipe, RecipeError, SoupError
+from diffusion_soup import Cancelled, Recipe, RecipeError, SoupError, axes
+from diffusion_soup.axes import Share, Whole
 from diffusion_soup.errors import shown
 
-from . import axes, style_axis
-from .axes import Share, Whole
+from . import style_axis
 from .bridge.host import grid_names_checkpoint
 from .pot import Held
 

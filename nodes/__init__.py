@@ -2,7 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import panorama, soup, style
+from . import panorama, select, soup, style
 from .embed import embed_recipes_in_pictures
 from .routes import serve
 
@@ -13,4 +13,4 @@ class SoupExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         embed_recipes_in_pictures()  # here, because ComfyUI 0.3 never calls on_load
         serve()
-        return [*soup.NODES, *style.NODES, *panorama.NODES]
+        return [*soup.NODES, *style.NODES, *panorama.NODES, *select.NODES]

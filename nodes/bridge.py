@@ -41,7 +41,7 @@ from ..diffusion_soup.errors import Cancelled, FileError, MismatchError
 from ..diffusion_soup.jobs import Report
 from ..diffusion_soup.memory import Reserve
 from ..diffusion_soup.plan import Plan, Step
-from ..diffusion_soup.progress import check
+from ..diffusion_soup.progress import Progress, check
 from ..diffusion_soup.sinks import MemorySink, touch_share
 
 log = logging.getLogger("diffusion_soup")
@@ -154,6 +154,11 @@ class NodeProgress:
         return comfy.model_management.processing_interrupted()
 
 
+def stop() -> None:
+    """End the prompt if it was interrupted."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
 class interruptible:
     """Turns the engine's Cancelled into ComfyUI's own exception, which it shows as a cancelled prompt."""
 
@@ -217,11 +222,12 @@ def make_room(reserve: Reserve) -> None:
     comfy.model_management.cleanup_models()
 
 
-def cook(plan: Plan, device: str, parts: Parts = Parts(), reserve: Reserve = Reserve()) -> Cooked:
+def cook(plan: Plan, device: str, parts: Parts = Parts(), reserve: Reserve = Reserve(),
+         progress: Progress | None = None) -> Cooked:
     """Cook a plan into a fresh MODEL, and a fresh CLIP and VAE unless they are given. The MODEL's weights lie in
     memory of the reserve where it has some."""
     require_memory(_expected_bytes(plan) - reserve.free_bytes)
-    progress = NodeProgress()
+    progress = progress or NodeProgress()
     diffusion = plan.part(DIFFUSION)
     large = {step.key: step for step in diffusion if step.info.numel > _SMALL}
     given = {TEXT: parts.clip is not None, VAE: parts.vae is not None}
@@ -266,7 +272,7 @@ def load_student(student: Student) -> tuple[Any, Any, Any]:
     return model, clip if TEXT in student.parts else None, vae if VAE in student.parts else None
 
 
-def recook(plan: Plan, earlier: Cooked, device: str) -> Cooked | None:
+def recook(plan: Plan, earlier: Cooked, device: str, progress: Progress | None = None) -> Cooked | None:
     """The plan's soup as a clone of an earlier one with the changed tensors patched in.
 
     None where that is not worth it: other tensors or dtypes, or more than half of them changed.
@@ -282,7 +288,7 @@ def recook(plan: Plan, earlier: Cooked, device: str) -> Cooked | None:
     if any(_weight_name(key) not in weights or weights[_weight_name(key)].shape != step.shape
            for key, step in changed.items()):
         return None  # ComfyUI renamed this family's tensors while loading, so they cannot be patched by name
-    progress = NodeProgress()
+    progress = progress or NodeProgress()
     kept = {key: earlier.patched[key] for key, step in changed.items()
             if key in earlier.patched and earlier.patched[key][0] == step}
     todo = [step for key, step in changed.items() if key not in kept]
@@ -311,7 +317,7 @@ def has_other_patches(model: Any) -> bool:
     return any(not isinstance(value, tuple) or value[0] != "set" for value in values)
 
 
-def _in_memory(steps: Sequence[Step], device: str, progress: NodeProgress
+def _in_memory(steps: Sequence[Step], device: str, progress: Progress
                ) -> tuple[dict[str, torch.Tensor], Report]:
     sink = MemorySink(steps)
     report = execute(steps, sink, device=device, progress=progress)
@@ -378,7 +384,7 @@ class _WeightSink:
         self._flat[step.key][start:start + piece.numel()].copy_(piece)
 
 
-def _other_parts(plan: Plan, earlier: Cooked, diffusion: Mapping[str, Step], device: str, progress: NodeProgress
+def _other_parts(plan: Plan, earlier: Cooked, diffusion: Mapping[str, Step], device: str, progress: Progress
                  ) -> tuple[Any, Any, Report]:
     """CLIP and VAE, the earlier ones where nothing changed in them, and what was noticed in them."""
     new_text, new_vae = plan.part(TEXT) != earlier.text_steps, plan.part(VAE) != earlier.vae_steps

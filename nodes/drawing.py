@@ -29,19 +29,19 @@ def sheet(rows: Sequence[Sequence[tuple[str, torch.Tensor] | None]]) -> torch.Te
                 paper.paste(Image.fromarray((picture.clamp(0, 1) * 255).round().byte().cpu().numpy()), (left, top))
                 draw.text((left + width / 2, top + height + strip / 2), fitted(draw, label, font, width), INK, font,
                           anchor="mm")
-    return _image(paper)
+    return image(paper)
 
 
 def plan(layout: Layout) -> torch.Tensor:
     """A panorama's plan as an IMAGE: regions in colours with their tiles and names, and below it where they mix."""
-    return _image(drawing.plan(layout))
+    return image(drawing.plan(layout))
 
 
 def hole(canvas: Canvas, regions: Sequence[Region], missing: torch.Tensor) -> torch.Tensor:
     """An unfinished plan as an IMAGE: what no region covers is striped red."""
-    return _image(drawing.hole(canvas, regions, missing))
+    return image(drawing.hole(canvas, regions, missing))
 
 
-def _image(picture: Image.Image) -> torch.Tensor:
+def image(picture: Image.Image) -> torch.Tensor:
     """As an IMAGE [1, H, W, 3]."""
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]

@@ -7,7 +7,12 @@ it. So ComfyUI's own ``/free``, which drops its instances, frees it, and ``--cac
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
+from ..diffusion_soup.memory import Reserve
+from ..diffusion_soup.plan import Plan
+from ..diffusion_soup.progress import Progress
+from . import bridge
 from .bridge import Cooked
 
 
@@ -16,6 +21,7 @@ class Pantry:
 
     def __init__(self) -> None:
         self._soups: dict[str, Cooked] = {}
+        self.judges: dict[str, Any] = {}  # scorers by name, see painting.py
         self._holders: weakref.WeakSet[object] = weakref.WeakSet()
 
     def get(self, node_id: str, recipe_hash: str) -> Cooked | None:
@@ -49,3 +55,20 @@ def pantry() -> Pantry:
         found = Pantry()
         _current = weakref.ref(found)
     return found
+
+
+def cooked(plan: Plan, node_id: str, device: str = "cpu", progress: Progress | None = None) -> Cooked:
+    """A node's next soup: what it can of its last one, and the memory of that one for the rest. The pantry keeps it."""
+    kept = pantry()
+    earlier = kept.get(node_id, plan.recipe.hash)
+    soup = bridge.recook(plan, earlier, device, progress) if earlier is not None else None
+    if soup is None:
+        parts, reserve = bridge.unchanged_parts(plan, earlier), Reserve()
+        if earlier is not None:
+            reserve = bridge.memory_of(earlier)
+            del earlier
+            kept.drop(node_id)  # so that the new soup finds the memory of the old one
+            bridge.make_room(reserve)
+        soup = bridge.cook(plan, device, parts, reserve, progress)
+    kept.put(node_id, soup)
+    return soup

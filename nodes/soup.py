@@ -15,14 +15,13 @@ from ..diffusion_soup import ModelFile, Recipe, RecipeError, cook_to_file, graph
 from ..diffusion_soup.blocks import DIALECTS
 from ..diffusion_soup.dmm.student import soup_codebook
 from ..diffusion_soup.errors import shown
-from ..diffusion_soup.memory import Reserve
 from ..diffusion_soup.methods import METHODS
 from ..diffusion_soup.presets import house_presets
 from ..diffusion_soup.recipe import DTYPES
 from . import bridge, compat, log, styling
 from .compat import advanced, named
 from .embed import embed_cooked
-from .pantry import pantry
+from .pantry import cooked, pantry
 
 CATEGORY = "diffusion soup"
 _SHARE = dict(default=1.0, min=-10.0, max=10.0, step=0.05)
@@ -178,21 +177,10 @@ class DSoupCook(io.ComfyNode):
     @classmethod
     def execute(cls, device: str = "auto", **inputs: Any) -> io.NodeOutput:
         node_id, start = bridge.executing_node(), time.perf_counter()
-        kept = pantry()
         with bridge.interruptible():
             plan = prepare(graph.cook(**inputs), bridge.model_folders(), bridge.NodeProgress())
             try:
-                earlier = kept.get(node_id, plan.recipe.hash)
-                soup = bridge.recook(plan, earlier, _device(device)) if earlier is not None else None
-                if soup is None:
-                    parts, reserve = bridge.unchanged_parts(plan, earlier), Reserve()
-                    if earlier is not None:
-                        reserve = bridge.memory_of(earlier)
-                        del earlier
-                        kept.drop(node_id)  # so that the new soup finds the memory of the old one
-                        bridge.make_room(reserve)
-                    soup = bridge.cook(plan, _device(device), parts, reserve)
-                kept.put(node_id, soup)
+                soup = cooked(plan, node_id, _device(device))
                 codebook = soup_codebook(plan)
             finally:
                 plan.close()

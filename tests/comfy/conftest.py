@@ -11,6 +11,7 @@ from demo.client import Client
 from demo.comfyui import Server, install
 
 from .. import models
+from ..scorers import clip_folder
 
 LOG_LINES = 60
 PREVIEWS = ("--preview-method", "latent2rgb")  # without, ComfyUI sends none
@@ -64,6 +65,7 @@ def base_folder(folder: Path, shelf: Path) -> Path:
         link = folder / "models" / path.relative_to(shelf)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(path)
+    clip_folder(folder / "models/diffusion_soup/scorers/clip-vit-large-patch14")
     for path in PACKS.iterdir():
         (folder / "custom_nodes").mkdir(exist_ok=True)
         (folder / "custom_nodes" / path.name).symlink_to(path, target_is_directory=True)

@@ -5,7 +5,8 @@ import pytest
 IDS = {"DSoupIngredient", "DSoupLoRAIngredient", "DSoupBlockWeights", "DSoupCook", "DSoupRecipe", "DSoupAdd",
        "DSoupRemove", "DSoupSave", "DSoupStudent", "DSoupStyleMix", "DSoupStyleApply", "DSoupStyleCondition",
        "DSoupStyleSchedule", "DSoupStyleSheet", "DSoupStyleSwap", "DSoupCanvas", "DSoupRegion", "DSoupRegionGrid",
-       "DSoupRegionsFromMask", "DSoupPanorama", "DSoupPanoramaTile", "DSoupVAEDecodeWrap"}
+       "DSoupRegionsFromMask", "DSoupPanorama", "DSoupPanoramaTile", "DSoupVAEDecodeWrap",
+       "DSoupTaste", "DSoupSelect", "DSoupCandidate", "DSoupScore", "DSoupGrid"}
 
 
 def test_ids(client):

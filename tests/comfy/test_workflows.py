@@ -17,6 +17,7 @@ TITLE = 30  # a node's title bar, above its position
 SHRINK = 4  # what belongs to places of a picture is this many times smaller in tests; the smallest region has 256 px
 PLACED = {"DSoupCanvas", "DSoupRegion", "DSoupRegionGrid", "DSoupRegionsFromMask", "DSoupPanoramaTile", "EmptyImage",
           "SolidMask", "ImageCompositeMasked", "MaskComposite"}
+SMALL = {"width": 64, "height": 64, "steps": 1}
 PIXELS = {"x", "y", "width", "height", "tile_width", "tile_height", "overlap_x", "overlap_y", "grid_overlap_x",
           "grid_overlap_y", "feather", "margin", "soft"}
 
@@ -32,6 +33,7 @@ def test_runs(client, file):
     prompt = workflow_to_prompt(load(file), client.object_info())
     for node in prompt.values():
         node["inputs"] |= {"KSampler": {"steps": 2}, "DSoupStyleSheet": {"steps": 2},
+                           "DSoupGrid": SMALL, "DSoupSelect": SMALL,
                            "EmptyLatentImage": {"width": 64, "height": 64}}.get(node["class_type"], {})
         if node["class_type"] in PLACED:
             node["inputs"] |= {name: node["inputs"][name] // SHRINK for name in PIXELS & node["inputs"].keys()}

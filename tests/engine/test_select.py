@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from diffusion_soup import Cancelled, Ingredient, ModelFile, Recipe, RecipeError, SoupError
 from diffusion_soup.select import METHODS, search
+from diffusion_soup.shares import grouped
 
 from .kitchen import plain_sentence
 
@@ -57,7 +58,8 @@ def test_greedy_by_hand():
     path = search(soup("ember", "lagoon", "meadow"), by_sets({
         "ember": 1.0, "lagoon": 3.0, "meadow": 2.0, "lagoon meadow": 3.5, "ember lagoon meadow": 3.5}))
     assert [(step.change, step.kept) for step in path.steps] == [
-        ("lagoon alone", True), ("meadow alone", False), ("ember alone", False), ("+ meadow", True), ("+ ember", False)]
+        ("lagoon alone", True), ("meadow alone", False), ("ember alone", False), ("with meadow", True),
+        ("with ember", False)]
     assert [step.why for step in path.steps] == ["the best alone", "number 2 alone", "number 3 alone", "0.5 better",
                                                  "no better: equal"]
     assert names(path.recipe) == {"lagoon", "meadow"} and path.score == 3.5 and path.note == ""
@@ -68,7 +70,7 @@ def test_reverse_by_hand():
         "ember lagoon meadow": 1.0, "ember lagoon": 2.0, "ember meadow": 3.0, "lagoon meadow": 1.0,
         "ember": 3.0, "meadow": 2.0}), "reverse")
     assert names(path.recipe) == {"ember", "meadow"} and path.score == 3.0
-    assert [step.change for step in path.steps if step.kept] == ["all 3", "− lagoon"]
+    assert [step.change for step in path.steps if step.kept] == ["all 3", "without lagoon"]
     assert "better, but lagoon is better to drop" in [step.why for step in path.steps]
 
 
@@ -77,7 +79,7 @@ def test_ordered_by_hand():
     path = search(soup("ember", "lagoon", "meadow"), by_sets({
         "ember": 2.0, "lagoon": 0.0, "meadow": 1.0, "ember lagoon meadow": 2.5, "ember meadow": 2.5, "ember lagoon": 3.0
     }), "ordered")
-    assert [step.change for step in path.steps[3:]] == ["all 3", "− lagoon", "− meadow", "− ember"]
+    assert [step.change for step in path.steps[3:]] == ["all 3", "without lagoon", "without meadow", "without ember"]
     assert names(path.recipe) == {"ember", "lagoon"} and path.score == 3.0
 
 
@@ -179,6 +181,14 @@ def test_groups_leave_other_block_weights():
     path = search(recipe, lambda recipe: recipe.shares("IN01")[0], "coordinate", groups=GROUPS)
     assert path.recipe.ingredients[0].blocks["M00"] == 0.25
     assert path.recipe.shares("IN01")[0] > 0.9
+
+
+def test_groups_of_a_model():
+    blocks = ("BASE", "IN00", "IN01", "M00", "OUT10", "TIME", "double_blocks.0", "double_blocks.12")
+    assert grouped("whole model", blocks) == {}
+    assert grouped("parts", blocks) == {"BASE": ("BASE",), "IN": ("IN00", "IN01"), "M": ("M00",), "OUT": ("OUT10",),
+                                        "TIME": ("TIME",), "double_blocks": ("double_blocks.0", "double_blocks.12")}
+    assert grouped("every block", blocks) == {block: (block,) for block in blocks}
 
 
 def test_not_normalised():

@@ -1,6 +1,6 @@
 """What was tasted, as a picture and in words."""
 
-from diffusion_soup_webui import heat_map
+from diffusion_soup import heat_map
 
 from .conftest import recipe
 

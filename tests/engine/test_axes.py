@@ -3,7 +3,7 @@
 import pytest
 
 from diffusion_soup import Ingredient, Recipe, RecipeError
-from diffusion_soup_webui.axes import Share, Whole, changed, numbers, position, shares
+from diffusion_soup.axes import Share, Whole, changed, numbers, position, shares
 
 ABC = Recipe((Ingredient("anime.safetensors", weight=1.0, blocks={"OUT03": 0.5}),
               Ingredient("x/photo real.safetensors", weight=1.0), Ingredient("2.safetensors", weight=2.0)))

@@ -1,6 +1,6 @@
-"""Values of a grid's axes, and the recipe that some of them make of another. No gradio, no host.
+"""Values of a grid's axes, and the recipe that some of them make of another.
 
-Texts follow the host's own axes, with a name before: ``ember: 0, 0.25, 0.5`` or ``2: 0-1 [5]`` for a share,
+Texts follow those of the WebUI's own axes, with a name before: ``ember: 0, 0.25, 0.5`` or ``2: 0-1 [5]`` for a share,
 ``ember OUT03: 0-1 (+0.25)`` for a share in a block. ``%`` makes a number the part of the whole.
 """
 
@@ -13,9 +13,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diffusion_soup.blocks import parse_elements
-from diffusion_soup.errors import RecipeError, shown
-from diffusion_soup.recipe import Recipe
+from .blocks import parse_elements
+from .errors import RecipeError, shown
+from .recipe import Recipe
 
 MOST_VALUES = 1000
 NO_BASE = ("There is no soup whose shares could be changed. Cook one in the Soup tab, or fill its table, or make "

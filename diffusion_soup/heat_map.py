@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from diffusion_soup import fonts
-from diffusion_soup.taste import Taste, percent
+from . import fonts
+from .taste import Taste, percent
 
 _CELL, _LINE, _NAME, _DISTANCE, _HEAD, _TEXT = 44, 52, 270, 110, 128, 21  # pixels; pages show it at half the size
 _GROUND, _INK, _UNKNOWN = (17, 24, 39), (209, 213, 219), (55, 65, 81)
