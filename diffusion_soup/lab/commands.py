@@ -16,8 +16,8 @@ from .presets import PRESETS
 from .render import speed
 from .shards import WORLD
 from .sheet import enlarged, world_sheet, write_png
+from .study import sheet, write
 from .study import study as study_of
-from .study import write
 from .train_judge import JudgeConfig, default_folder, the_judge
 
 
@@ -55,7 +55,7 @@ def _study(options: argparse.Namespace) -> None:
         raise SoupError("The preset gpu needs a CUDA device, and torch sees none; choose --preset cpu.")
     folder = options.folder or default_folder() / preset.name
     found = study_of(preset, range(options.seeds), folder, options.only, _Line())
-    for path in write(found, options.out):
+    for path in write(found, options.out, sheet(preset, 0, folder, _Line())):
         print(path)
 
 

@@ -11,17 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import FileError, SoupError
 from ..files import replacing
 from ..progress import Progress
-from .bench import Bench
+from .bench import Bench, Model
 from .experiments import EXPERIMENTS, Table, Value
 from .presets import Preset
+from .render import draw
+from .shards import DOMAINS
+from .sheet import enlarged, tiled, write_png
 from .train_judge import the_judge
+from .world import Scenes
 
 #: seed -> its table, of one experiment.
 Tables = Mapping[int, Table]
+#: What the rows of :func:`sheet` are.
+ROWS = ("as the world draws it", "the base", *(f"the specialist of {shard.name}" for shard in DOMAINS), "their soup",
+        "one model trained on all for as long")
+_COLUMNS, _PIXELS = 16, 48
 _DIGITS = {"loss": 4, "faithfulness": 3, "preference": 3, "nearest": 3, "right": 3}
 
 
@@ -46,6 +55,16 @@ def study(preset: Preset, seeds: Sequence[int], folder: Path, names: Sequence[st
             "tables": tables}
 
 
+def sheet(preset: Preset, seed: int, folder: Path, progress: Progress | None = None) -> Tensor:
+    """(3, height, width) pictures of one seed's models for the same captions and noise; the rows are :data:`ROWS`."""
+    bench = Bench(preset, seed, folder, progress)
+    scenes = Scenes.joined([shard.scenes(range(_COLUMNS // len(DOMAINS)), "test") for shard in DOMAINS])
+    union = preset.tuned("paragon", DOMAINS, seed, preset.steps * len(bench.specialists))
+    models: tuple[Model, ...] = (bench.base, *bench.specialists, bench.soup(bench.specialists), union)
+    pictures = [draw(scenes, preset.model.size), *(bench.pictures(model, scenes) for model in models)]
+    return enlarged(tiled(torch.cat(pictures), _COLUMNS), max(1, _PIXELS // preset.model.size))
+
+
 def machine(device: str) -> str:
     """The machine by its figures."""
     if device.startswith("cuda"):
@@ -53,22 +72,24 @@ def machine(device: str) -> str:
     return f"{torch.get_num_threads()} threads of {platform.machine()}, torch {torch.__version__}"
 
 
-def write(found: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write ``lab.json``, ``lab.md`` and, where matplotlib is installed, a plot for each experiment that has one.
-
-    Raises :class:`FileError`."""
+def write(found: Mapping[str, Any], folder: Path, pictures: Tensor | None = None) -> list[Path]:
+    """Write ``lab.json``, ``lab.md``, the ``pictures`` of :func:`sheet` as ``lab_pictures.png`` and, where matplotlib
+    is installed, a plot for each experiment that has one. Raises :class:`FileError`."""
     from .plots import plots
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "lab.json", folder / "lab.md"]
-        pictures = plots(found, folder)
-        for path, text in zip(written, (json.dumps(found, indent=1) + "\n", markdown(found, pictures))):
+        drawn = plots(found, folder)
+        if pictures is not None:
+            drawn["pictures"] = folder / "lab_pictures.png"
+            write_png(pictures, drawn["pictures"])
+        for path, text in zip(written, (json.dumps(found, indent=1) + "\n", markdown(found, drawn))):
             with replacing(path) as part:
                 part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise FileError(f"{folder} could not be written to: {error.strerror}. Choose another folder.") from None
-    return [*written, *pictures.values()]
+    return [*written, *drawn.values()]
 
 
 def markdown(found: Mapping[str, Any], pictures: Mapping[str, Path] | None = None) -> str:
@@ -81,6 +102,9 @@ def markdown(found: Mapping[str, Any], pictures: Mapping[str, Path] | None = Non
              f"The judge has {judge['clean']['all']:.1%} of the facts of drawn pictures right, and "
              f"{judge['disturbed']['all']:.1%} of disturbed ones: no score can mean more than that.",
              f"This run took {statistics.mean(minutes):.1f} minutes a seed, without what was already there.", ""]
+    if pictures and "pictures" in pictures:
+        lines += [f"![Pictures of the study]({pictures['pictures'].name})", "",
+                  f"One caption a column, the same noise in every row: {', '.join(ROWS)}.", ""]
     for name, tables in found["tables"].items():
         experiment = EXPERIMENTS[name]
         lines += [f"## {experiment.title}", "", experiment.question + "  ", f"The paper: {experiment.claim}", ""]

@@ -17,6 +17,7 @@ from diffusion_soup.lab.bench import Bench, Ensemble
 from diffusion_soup.lab.denoiser import DenoiserConfig
 from diffusion_soup.lab.experiments import EXPERIMENTS, _broken
 from diffusion_soup.lab.presets import CROSSINGS, PRESETS, Preset
+from diffusion_soup.lab.render import draw
 from diffusion_soup.lab.shards import DOMAINS
 from diffusion_soup.lab.study import cell, markdown, rows, study, write
 from diffusion_soup.lab.train_judge import JudgeConfig
@@ -182,6 +183,18 @@ def test_without_matplotlib_there_are_tables(found, tmp_path, monkeypatch):
     assert "![" not in (tmp_path / "lab.md").read_text(encoding="utf-8")
 
 
+def test_the_sheet_has_a_row_for_each_model(folder, bench, tmp_path):
+    from diffusion_soup.lab.study import _COLUMNS, ROWS
+    from diffusion_soup.lab.study import sheet as sheet_of
+    pictures = sheet_of(TINY, 0, folder)
+    assert pictures.shape == (3, 3 * (18 * len(ROWS) + 2), 3 * (18 * _COLUMNS + 2))
+    first = DOMAINS[0].scenes([0], "test")
+    assert torch.equal(pictures[:, 6:54:3, 6:54:3], draw(first, 16)[0])
+    soup = bench.pictures(bench.soup(bench.specialists), first)[0]
+    row = 3 * (2 + 18 * ROWS.index("their soup"))
+    assert torch.allclose(pictures[:, row:row + 48:3, 6:54:3], soup, atol=1e-4)
+
+
 def test_a_folder_that_cannot_be_written(found, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="could not be written"):
@@ -192,7 +205,8 @@ def test_the_command(folder, found, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(PRESETS, "cpu", TINY)
     command = ["lab", "study", "--seeds", "1", "--only", "ensembling", "--folder", str(folder), "--out", str(tmp_path)]
     assert main(command) == 0
-    assert capsys.readouterr().out.splitlines() == [str(tmp_path / name) for name in ("lab.json", "lab.md")]
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / name)
+                                                    for name in ("lab.json", "lab.md", "lab_pictures.png")]
     written = json.loads((tmp_path / "lab.json").read_text(encoding="utf-8"))
     assert written["tables"]["ensembling"] == found["tables"]["ensembling"]
     assert main(["lab", "study", "--seeds", "0", "--out", str(tmp_path)]) == 2
