@@ -19,6 +19,7 @@ _UNIT_HINTS = ("_hint_cond", "hint_cond", "hr_hint_cond", "effective_region_mask
 #: What a unit makes of its hint: chosen, encoded by the VAE, joined for inpainting.
 _UNIT_MADE = ("used_hint_cond", "used_hint_cond_latent", "used_hint_inpaint_hijack")
 _ADAPTER_MADE = ("control", "hint_cond")
+_LIGHT_HINTS, _LIGHT_MADE = ("cond_image",), ("cond_emb",)
 _FORGE_HINTS = ("cond_hint_original", "advanced_mask_weighting")
 _FORGE_MADE = ("cond_hint", "control_input")
 
@@ -105,10 +106,20 @@ def units(network: Any, canvas: Canvas, hires: bool) -> Cuts:
         if hints:
             swapped = _Swapped(unit, hints, _UNIT_MADE, _over(canvas))
             found.append(swapped if hires or large is None else _Without(swapped, unit, "hr_hint_cond"))
-        model = getattr(unit, "control_model", None)
-        if model is not None and all(name in vars(model) for name in _ADAPTER_MADE):
-            found.append(_Swapped(model, {}, _ADAPTER_MADE, _over(canvas)))
+        found += _inside(getattr(unit, "control_model", None), canvas)
     return Cuts(found)
+
+
+def _inside(model: Any, canvas: Canvas) -> list[_Swapped]:
+    """What a unit's model keeps itself: an adapter its answer, each module of a ControlLLLite the picture too."""
+    mine = vars(model) if model is not None else {}
+    found = [_Swapped(model, {}, _ADAPTER_MADE, _over(canvas))] if all(name in mine for name in _ADAPTER_MADE) else []
+    light = mine.get("modules")  # a method of other models
+    for module in light.values() if isinstance(light, dict) else ():
+        hints = _pictures(module, _LIGHT_HINTS)
+        if hints:
+            found.append(_Swapped(module, hints, _LIGHT_MADE, _over(canvas)))
+    return found
 
 
 class _Without:
