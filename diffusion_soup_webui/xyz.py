@@ -211,10 +211,9 @@ class _Progress:
         self._host, self._job, self._which, self._grid = host, job, which, grid
 
     def step(self, done: int, total: int, what: str) -> None:
-        part = f"{done / total if total else 1:.0%}"
-        self._host.say(f"Cooking {self._which}: {what}, {part}")
+        self._host.say(f"Cooking {self._which}: {what}, {done / total if total else 1:.0%}")
         if not self._job.cancelled():
-            self._job.say(f"a grid: {self._which}, {what}, {part}", self._grid)
+            self._job.say(f"a grid: {self._which}, {what}", self._grid)
 
     def cancelled(self) -> bool:
         stopped: bool = self._job.cancelled() or self._host.stopping()

@@ -254,16 +254,23 @@ class Adapter(torch.nn.Module):
 
 
 class LightModule(torch.nn.Module):
-    """LLLiteModule: the whole picture is given before sampling, and fitted to whatever x comes first."""
+    """LLLiteModule of both: the whole picture is given before sampling. sd-webui-controlnet fits it to whatever x comes
+    first; Forge's does not, and counts its calls to know the step."""
 
-    def __init__(self, picture):
+    def __init__(self, picture, steps=0):
         super().__init__()
-        self.cond_image, self.cond_emb = picture, None
+        self.cond_image, self.cond_emb, self.steps = picture, None, steps
+        if steps:
+            self.current_step = 0
 
     def forward(self, x):
+        if self.steps:
+            assert self.current_step < self.steps
+            self.current_step += 1
         if self.cond_emb is None:
             made = torch.nn.functional.avg_pool2d(self.cond_image, 8)[:, :1] * 2
-            self.cond_emb = torch.nn.functional.interpolate(made, tuple(x.shape[-2:]), mode="nearest-exact")
+            self.cond_emb = made if self.steps else torch.nn.functional.interpolate(
+                made, tuple(x.shape[-2:]), mode="nearest-exact")
         return self.cond_emb
 
 
@@ -368,6 +375,20 @@ def test_what_a_units_model_keeps_is_each_tiles_own(host, paint, kind):
         assert vars(keeper) == before
         _, more = controlled(host, RAMP)
         assert torch.equal(with_it.samples, paint(plan, steps=2, cfg_scale=1.0, **more).samples)
+
+
+def test_a_light_control_in_forge_is_cut_and_counts_the_steps_of_each_tile(host, paint):
+    if not host.forge:
+        pytest.skip("sd-webui-controlnet has units")
+    module, unet = LightModule(RAMP, steps=2), sampling.Unet()
+    patch = SimpleNamespace(modules={"lllite_unet_input": module})
+    unet.model_options = {"transformer_options": {"patches": {"attn1_patch": [patch], "attn2_patch": [patch, len]}}}
+    model = SimpleNamespace(encoded=[], forge_objects=SimpleNamespace(unet=unet))
+    host.control = module
+    made = paint({"tile_width": 64, "wrap": True}, steps=2, sd_model=model)
+    assert module.cond_emb is None and module.current_step == 0 and module.cond_image is RAMP
+    _, more = controlled(host, RAMP)
+    assert torch.equal(made.samples, paint({"tile_width": 64, "wrap": True}, steps=2, **more).samples)
 
 
 def test_a_hint_of_another_size_lies_over_the_canvas(host, paint):

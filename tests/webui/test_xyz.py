@@ -204,7 +204,7 @@ def test_a_grid_is_told_as_cooking(webui, kitchen, script, plot, monkeypatch):
     assert {each.fraction for each in during} == {0.0, 0.5}
     texts = list(dict.fromkeys(each.text for each in during))
     assert texts[-1] == "a grid: pictures with soup 2 of 2" and texts.index("a grid: pictures with soup 1 of 2") > 0
-    assert any(text.startswith("a grid: soup 1 of 2, ") and text.endswith("%") for text in texts)
+    assert "a grid: soup 1 of 2, cooking" in texts
     after = kitchen.status()
     assert (after.state, after.job) == ("done", before.job + 1)
     assert after.text == f"The grid has ended. In use again: soup a+b+c [{kitchen.in_use().hash[:10]}]."
