@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -25,13 +25,16 @@ _FORGE_MADE = ("cond_hint", "control_input")
 
 
 class Cuts:
-    """Cuts several ControlNets to tiles; a context for each tile, in which it alone is there."""
+    """Cuts several ControlNets to tiles; a context for each tile, in which it alone is there. A tile over everything is
+    left to them, with whatever they do in a picture that is no panorama."""
 
-    def __init__(self, each: Sequence[Any]) -> None:
+    def __init__(self, each: Sequence[Any], canvas: Canvas) -> None:
         self._each = each
+        self._whole = (0, 0, canvas.columns, canvas.rows)
 
     def __call__(self, box: Box) -> Any:
-        return self._cut(box)
+        whole = (box.x, box.y, box.width, box.height) == self._whole
+        return nullcontext() if whole else self._cut(box)
 
     @contextmanager
     def _cut(self, box: Box) -> Iterator[None]:
@@ -108,7 +111,7 @@ def units(network: Any, canvas: Canvas, hires: bool) -> Cuts:
             swapped = _Swapped(unit, hints, _UNIT_MADE, _over(canvas))
             found.append(swapped if hires or large is None else _Without(swapped, unit, "hr_hint_cond"))
         found += _inside(getattr(unit, "control_model", None), canvas)
-    return Cuts(found)
+    return Cuts(found, canvas)
 
 
 def _inside(model: Any, canvas: Canvas) -> list[_Swapped]:
@@ -165,4 +168,4 @@ def chain(unet: Any, canvas: Canvas) -> Cuts | None:
     joined = unet.extra_concat_condition  # latents that are joined to x, of whatever edits pictures
     if torch.is_tensor(joined) and tuple(joined.shape[-2:]) == (canvas.rows, canvas.columns):
         found.append(_Swapped(unet, {"extra_concat_condition": joined}, (), lambda name, value, box: crop(value, box)))
-    return Cuts(found) if found else None
+    return Cuts(found, canvas) if found else None

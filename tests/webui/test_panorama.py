@@ -397,6 +397,19 @@ def test_a_hint_of_another_size_lies_over_the_canvas(host, paint):
     assert control.cond_hint_original.shape[-1] == 128 if host.forge else control.hint_cond.shape[-1] == 128
 
 
+def test_a_tile_over_everything_is_left_to_the_controls(host, paint):
+    """sd-webui-controlnet's adapter keeps its answer of the first pass in the second: so be it."""
+    if host.forge:
+        pytest.skip("Forge sets the hint anew before each pass")
+    made = []
+    for plan in (None, ""):
+        control, more = controlled(host, RAMP, torch.nn.functional.interpolate(RAMP, (192, 384)), Adapter())
+        host.control = lambda x, it=control: torch.nn.functional.interpolate(it.apply(x), tuple(x.shape[-2:]))
+        made.append(paint(plan, enable_hr=True, steps=1, **more).samples)
+        assert control.chosen == ["low", "high"]
+    assert torch.equal(*made)
+
+
 def test_hires_fix_takes_its_own_hint(host, paint):
     if host.forge:
         pytest.skip("Forge sets the hint anew before each pass")
