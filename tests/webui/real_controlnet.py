@@ -62,13 +62,14 @@ def kinds(host: Host) -> Iterator[str]:
 
 
 def each_tile_gets_its_part_of_the_hint(host: Host) -> str:
-    """Each half of the canvas is as under its own half of the hint alone, and not as under the other."""
+    """Each half of the canvas follows its own half of the hint, whatever the other is."""
     found = []
     for model in kinds(host):
         plans: list[Any] = [SIDES] if slow(model) else [SIDES, {"tile_width": 128, "overlap_x": 64}]
         for plan in plans:
+            # No hint has two equal halves: Reference encodes those once, and has other random numbers from then on.
             both, left, right = (painted(host, plan, unit(host, model, hint(*sides)), **quick(model))
-                                 for sides in ((1, 2), (1, 1), (2, 2)))
+                                 for sides in ((1, 2), (1, 3), (3, 2)))
             pairs = [(difference(both, same, side), difference(both, other, side))
                      for side, same, other in ((NEAR, left, right), (FAR, right, left))]
             assert all(same < other / 2 and other > 0.05 for same, other in pairs), (model, plan, pairs)
