@@ -21,6 +21,9 @@ from diffusion_soup import (
     prepare,
 )
 from diffusion_soup.architecture import looks_like_lora
+from diffusion_soup.dmm import Codebook
+from diffusion_soup.dmm.student import soup_codebook
+from diffusion_soup.plan import Plan
 from diffusion_soup.planner import resolve_known
 
 
@@ -74,6 +77,21 @@ def check(recipe: Recipe, models: ModelFolders) -> Recipe:
 
     Raises :class:`SoupError`. Only a file that is missing by name has others hashed in search of it.
     """
+    _plan(recipe, models).close()
+    return resolve_known(recipe, models)
+
+
+def styles(recipe: Recipe, models: ModelFolders) -> Codebook | None:
+    """The styles that a soup will have; None where it has no DMM student. Raises :class:`SoupError`."""
+    plan = _plan(recipe, models)
+    try:
+        return soup_codebook(plan)
+    finally:
+        plan.close()
+
+
+def _plan(recipe: Recipe, models: ModelFolders) -> Plan:
+    """What is to be done, with files that may have no hash yet."""
     require_files(recipe, models)
     by_name = ModelFolders(models.folders, HeaderHashes(models.hashes))
     here = {file.file for file in files_of(recipe)
@@ -84,8 +102,7 @@ def check(recipe: Recipe, models: ModelFolders) -> Recipe:
 
     headers = dataclasses.replace(recipe, ingredients=tuple(map(plain, recipe.ingredients)),
                                   base=plain(recipe.base) if recipe.base else None)
-    prepare(headers, by_name).close()
-    return resolve_known(recipe, models)
+    return prepare(headers, by_name)
 
 
 def facts(path: Path, kind: str, hashes: HashCache) -> dict[str, Any]:

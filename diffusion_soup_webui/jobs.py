@@ -60,6 +60,14 @@ class Job:
                                           fraction=1.0 if state == "done" else self.status.fraction)
 
 
+class Beside(Job):
+    """What another part of the host does, and what stops it there."""
+
+    def __init__(self, number: int, ask_to_stop: Callable[[], None]) -> None:
+        super().__init__(number, lambda job: "")
+        self.ask_to_stop = ask_to_stop
+
+
 class Jobs:
     """Runs requests one after the other, in a thread that ends when there are none."""
 
@@ -68,6 +76,7 @@ class Jobs:
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
         self._last: Job | None = None
+        self._beside: Beside | None = None
         self._number = 0
         self._thread: threading.Thread | None = None
 
@@ -90,14 +99,16 @@ class Jobs:
             return job.status
 
     def status(self) -> Status:
-        """Of the job that is running, else of the one that waits, else of the one that ended last."""
+        """Of the job that is running, else of the one that waits, else of what is done beside them, else of the one
+        that ended last."""
         with self._lock:
-            job = self._running or (self._waiting[0] if self._waiting else None) or self._last
+            job = self._running or (self._waiting[0] if self._waiting else None) or self._beside or self._last
             return job.status if job is not None else Status("idle")
 
     def cancel(self) -> Status:
-        """Stop what is running and drop what waits."""
+        """Stop what is running and drop what waits; where there is neither, stop what is done beside them."""
         with self._lock:
+            beside = None if self._running or self._waiting else self._beside
             for job in self._waiting:
                 job.stop.set()
                 job.end("cancelled", "Cancelled before it began.")
@@ -106,7 +117,28 @@ class Jobs:
             if self._running is not None:
                 self._running.stop.set()
                 self._running.say("cancelling; the model before stays", self._running.status.fraction)
+        if beside is not None:
+            beside.stop.set()
+            beside.say("stopping", beside.status.fraction)
+            beside.ask_to_stop()
         return self.status()
+
+    def begin_beside(self, ask_to_stop: Callable[[], None]) -> Beside:
+        """Something that is done elsewhere and ends with :meth:`end_beside`. Requests need not wait for it here."""
+        with self._lock:
+            self._number += 1
+            self._beside = Beside(self._number, ask_to_stop)
+            return self._beside
+
+    def end_beside(self, text: str) -> None:
+        """``text``: what there is to say now, unless it was stopped. Nothing happens where nothing is done beside."""
+        with self._lock:
+            if self._beside is not None:
+                stopped = self._beside.stop.is_set()
+                self._beside.end(*("cancelled", "Stopped. " + text) if stopped else ("done", text))
+                if self._running is None:
+                    self._last = self._beside
+                self._beside = None
 
     def wait(self, timeout: float | None = None) -> Status:
         """Wait until nothing is running or waiting."""

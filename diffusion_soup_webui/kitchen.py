@@ -40,6 +40,8 @@ from .students import Students
 if TYPE_CHECKING:
     from PIL import Image
 
+    from diffusion_soup.dmm import Codebook
+
 __all__ = ["Kitchen", "Status"]
 
 
@@ -80,6 +82,10 @@ class Kitchen:
     def check(self, recipe: Recipe) -> Recipe:
         """The recipe with the hashes that are known; raises :class:`SoupError` for what cannot be cooked."""
         return headers.check(recipe, self._models())
+
+    def styles_of(self, recipe: Recipe) -> Codebook | None:
+        """The styles that a soup will have; None where it has no DMM student. Raises :class:`SoupError`."""
+        return headers.styles(recipe, self._models())
 
     def read(self, path: str | None, text: str = "") -> Recipe:
         """A recipe out of whatever carries one."""
@@ -222,11 +228,8 @@ class Kitchen:
     def _undo(self, job: Job) -> str:
         with Turn(self.host.turn, job) as turn:
             turn.come()
-            held = self._pot.undo(job)
-        if held is not None:
-            return f"In use again: {held.identity.name} [{held.identity.hash[:10]}]."
-        chosen = self.host.chosen()
-        return f"In use again: {chosen.name if chosen else 'the checkpoint'}."
+            self._pot.undo(job)
+        return self._used()
 
     def _save(self, recipe: Recipe, path: Path, overwrite: bool, job: Job) -> str:
         models = self._models()
@@ -247,7 +250,18 @@ class Kitchen:
     def _save_path(self, name: str) -> Path:
         return self.host.folders()["checkpoint"][0] / f"{plain_stem(name)}.safetensors"
 
+    def _used(self) -> str:
+        held = self._pot.current
+        if held is not None:
+            return f"In use again: {held.identity.name} [{held.identity.hash[:10]}]."
+        chosen = self.host.chosen()
+        return f"In use again: {chosen.name if chosen else 'the checkpoint'}."
+
     # -- pictures --------------------------------------------------------------------------------
+
+    def grid_begins(self) -> Job:
+        """What a grid of soups says about itself until :meth:`take_back`."""
+        return self._jobs.begin_beside(self.host.stop)
 
     def lend(self, recipe: Recipe, progress: Progress) -> Held:
         """Make the model in memory a soup for some pictures of a grid. The caller holds the host's lock. What is in use
@@ -266,7 +280,10 @@ class Kitchen:
 
     def take_back(self) -> None:
         """Make the model in memory what is in use, if a soup was lent. The caller holds the host's lock."""
-        self._pot.take_back(Silent())
+        try:
+            self._pot.take_back(Silent())
+        finally:
+            self._jobs.end_beside(f"The grid has ended. {self._used()}")
 
     def settle(self, p: Any, overridden: bool, lent: Held | None = None) -> Held | None:
         """Before a picture, or a batch of it, is made: the soup in use, or the one lent for it, is the model in memory,

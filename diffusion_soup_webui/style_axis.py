@@ -19,7 +19,8 @@ from . import styles
 from .bridge.host import grid_names_checkpoint
 
 STYLE = "[Soup] Style weight"
-_SECTION, _WEIGHTS, _CHECKED = "diffusion_soup_section", "diffusion_soup_weights", "diffusion_soup_style_axes"
+NO_STUDENT = "The model is no DMM student, so it has no styles. Choose a student, or cook a soup with one."
+_SECTION, _WEIGHTS, _AXES = "diffusion_soup_section", "diffusion_soup_weights", "diffusion_soup_style_axes"
 
 
 def build(kitchen: Any, kind: Callable[..., Any]) -> Any:
@@ -32,19 +33,21 @@ def build(kitchen: Any, kind: Callable[..., Any]) -> Any:
             raise RecipeError(f"The style {shown(negative.style)} has the negative weight {negative.value:g}. Turn on "
                               f"the section {styles.TITLE} with its Extrapolate, or give it a weight of 0 or more.")
         setattr(p, _SECTION, section)
-        setattr(p, _CHECKED, set())
+        setattr(p, _AXES, [*getattr(p, _AXES, ()), values])
+
+    def label(p: Any, option: Any, value: StyleWeight) -> str:
+        for values in getattr(p, _AXES):  # every axis is read by now, and no cell begun
+            _check(kitchen, p, values)
+        setattr(p, _AXES, [])
+        return value.label()
 
     def apply(p: Any, value: StyleWeight, values: Sequence[StyleWeight]) -> None:
         codebook = _codebook(kitchen, p)
-        for each in values if codebook is not None and values[0] not in getattr(p, _CHECKED) else ():
-            _names({each.style: each.value}, codebook)
-            getattr(p, _CHECKED).add(each)
         weights = {**getattr(p, _WEIGHTS, {}), value.style: value.value}
         setattr(p, _WEIGHTS, weights)
         styles.ask(p, settings(getattr(p, _SECTION), _names(weights, codebook)))
 
-    return kind(STYLE, lambda value: value, apply, format_value=lambda p, option, value: value.label(), confirm=confirm,
-                prepare=style_weights)
+    return kind(STYLE, lambda value: value, apply, format_value=label, confirm=confirm, prepare=style_weights)
 
 
 def settings(section: styles.StyleSettings | None, weights: styles.Shares) -> styles.StyleSettings | None:
@@ -57,6 +60,19 @@ def settings(section: styles.StyleSettings | None, weights: styles.Shares) -> st
     return found if any(mix.values()) or found.schedule.strip() else None
 
 
+def _check(kitchen: Any, p: Any, values: Sequence[StyleWeight]) -> None:
+    """Whether every model of the grid has these styles, as far as is known now. Raises :class:`SoupError`."""
+    from .xyz import grid_of, has_soups
+
+    if grid_names_checkpoint(kitchen.host, p):
+        return
+    for codebook in grid_of(kitchen, p).codebooks(p) if has_soups(p) else [kitchen.students.chosen()]:
+        if codebook is None:
+            raise SoupError(NO_STUDENT)
+        for name in {each.style for each in values}:
+            _names({name: 0.0}, codebook)
+
+
 def _codebook(kitchen: Any, p: Any) -> Codebook | None:
     """The styles of this cell's model; None where only the sampling will show. Raises :class:`SoupError`."""
     from .xyz import has_soups, lent
@@ -66,7 +82,7 @@ def _codebook(kitchen: Any, p: Any) -> Codebook | None:
         return None
     found: Codebook | None = kitchen.students.in_memory() if soup is not None else kitchen.students.chosen()
     if found is None:
-        raise SoupError("The model is no DMM student, so it has no styles. Choose a student, or cook a soup with one.")
+        raise SoupError(NO_STUDENT)
     return found
 
 

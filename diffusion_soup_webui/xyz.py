@@ -10,7 +10,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffusion_soup import Cancelled, Recipe, RecipeError, SoupError, axes
 from diffusion_soup.axes import Share, Whole
@@ -18,7 +18,11 @@ from diffusion_soup.errors import shown
 
 from . import style_axis
 from .bridge.host import grid_names_checkpoint
+from .jobs import Job
 from .pot import Held
+
+if TYPE_CHECKING:
+    from diffusion_soup.dmm import Codebook
 
 RECIPE, SHARE, BLOCK = "[Soup] Recipe", "[Soup] Share", "[Soup] Share in a block"
 _GRID, _VALUES, _LENT = "diffusion_soup_grid", "diffusion_soup_values", "diffusion_soup_lent"
@@ -60,7 +64,7 @@ def build(kitchen: Any, kind: Callable[..., Any]) -> list[Any]:
         grid_of(kitchen, p).apply(p, value)
 
     def label(p: Any, option: Any, value: Any) -> str:
-        return grid_of(kitchen, p).label(value)
+        return grid_of(kitchen, p).label(p, value)
 
     def axis(name: str, cost: float, read: Callable[[Any], Any] = lambda value: value, **more: Any) -> Any:
         return kind(name, read, apply, format_value=label, confirm=confirm, cost=Cost(cost), **more)
@@ -127,9 +131,10 @@ class Grid:
         self._kitchen = kitchen
         self._axes: list[tuple[Any, ...]] = []
         self._base: Recipe | None = kitchen.in_use() or kitchen.table
-        self._checked = False
+        self._kinds: list[Recipe] = []  # one for each that headers tell apart
+        self._soups = self._cooked = 0
         self._last: tuple[Recipe, Held] | None = None
-        self.cooked = 0
+        self._job: Job | None = None
 
     def add(self, values: Sequence[Any]) -> None:
         """An axis, before the first cell."""
@@ -139,69 +144,79 @@ class Grid:
             raise RecipeError(f"Two axes are {RECIPE}, and a cell has one recipe. Make another of them shares.")
         self._axes.append(tuple(values))
 
-    def label(self, value: Share | Whole) -> str:
-        """What the host writes beside a row or column."""
+    def label(self, p: Any, value: Share | Whole) -> str:
+        """What the host writes beside a row or column. It asks when it has read every axis, before the first cell, so
+        this is where a grid that cannot be is refused."""
+        self.check(p)
         if isinstance(value, Whole):
             return value.name.rsplit("/", 1)[-1].removesuffix(".json")
         base = next((axis[0].recipe for axis in self._axes if isinstance(axis[0], Whole)), self._base)
-        try:
-            name = base.ingredients[axes.position(base, value.ingredient)].name if base else value.ingredient
-        except RecipeError:
-            name = value.ingredient
-        return value.label(name)
+        assert base is not None
+        return value.label(base.ingredients[axes.position(base, value.ingredient)].name)
 
     def apply(self, p: Any, value: Share | Whole) -> None:
         """One axis of a cell; with the last of ours, the cell's soup becomes the model in memory."""
         values = (*getattr(p, _VALUES, ()), value)
         setattr(p, _VALUES, values)
         if len(values) >= len(self._axes):
-            self._check(p)
+            self.check(p)
             setattr(p, _LENT, self._soup(axes.changed(self._base, values)))
 
     def _soup(self, recipe: Recipe) -> Held | None:
         """Cooked, unless the cell before had the same. None where the user has stopped the grid."""
         if self._last is None or self._last[0] != recipe:
             self._last = None
+            self._cooked += 1
             with self._telling() as progress:
                 try:
                     self._last = recipe, self._kitchen.lend(recipe, progress)
                 except Cancelled:
                     return None
-            self.cooked += 1
         return self._last[1]
 
-    def _check(self, p: Any) -> None:
-        """All that can be refused is refused before anything is cooked."""
-        if self._checked:
+    def check(self, p: Any) -> None:
+        """All that can be refused is refused before anything is cooked. Raises :class:`SoupError`."""
+        if self._kinds:
             return
         if grid_names_checkpoint(self._kitchen.host, p):
             raise SoupError("A grid of soups takes no other checkpoint: the recipe says which files there are. Take "
                             "the checkpoint out of the request, or out of the axes.")
-        kinds = {_kind(recipe): recipe for recipe in
-                 (axes.changed(self._base, values) for values in itertools.product(*self._axes))}
+        soups = {axes.changed(self._base, values) for values in itertools.product(*self._axes)}
+        kinds = {_kind(recipe): recipe for recipe in soups}
         for recipe in kinds.values():
             self._kitchen.check(recipe)
-        self._checked = True
+        self._soups, self._kinds = len(soups), list(kinds.values())
+
+    def codebooks(self, p: Any) -> list[Codebook | None]:
+        """The styles of each kind of soup in this grid. Raises :class:`SoupError`."""
+        self.check(p)
+        return [self._kitchen.styles_of(recipe) for recipe in self._kinds]
 
     @contextmanager
     def _telling(self) -> Iterator[_Progress]:
+        self._job = self._job or self._kitchen.grid_begins()
+        which = f"soup {self._cooked} of {max(self._soups, self._cooked)}"
+        done = (self._cooked - 1) / max(self._soups, self._cooked)
         try:
-            yield _Progress(self._kitchen.host, f"Cooking soup {self.cooked + 1}")
+            yield _Progress(self._kitchen.host, self._job, which, done)
         finally:
             self._kitchen.host.say("")
+            self._job.say(f"a grid: pictures with {which}", done)
 
 
 class _Progress:
-    """Shown where the host shows its own; stopped by the host's own button."""
+    """Shown where the host shows its own, and in the Soup tab; stopped by the button of either."""
 
-    def __init__(self, host: Any, what: str) -> None:
-        self._host, self._what = host, what
+    def __init__(self, host: Any, job: Job, which: str, grid: float) -> None:
+        self._host, self._job, self._which, self._grid = host, job, which, grid
 
     def step(self, done: int, total: int, what: str) -> None:
-        self._host.say(f"{self._what}: {what}, {done / total if total else 1:.0%}")
+        self._host.say(f"Cooking {self._which}: {what}, {done / total if total else 1:.0%}")
+        if not self._job.cancelled():
+            self._job.say(f"a grid: {self._which}, {what}", self._grid)
 
     def cancelled(self) -> bool:
-        stopped: bool = self._host.stopping()
+        stopped: bool = self._job.cancelled() or self._host.stopping()
         return stopped
 
 

@@ -118,6 +118,9 @@ class Host(Protocol):
     def stopping(self) -> bool:
         """Whether the user has asked to stop what makes pictures, now or after this one."""
 
+    def stop(self) -> None:
+        """Stop what makes pictures, as the host's own button does."""
+
     def say(self, text: str) -> None:
         """Show this beside the progress of the pictures that are being made; nothing where it is empty."""
 
@@ -284,6 +287,9 @@ class WebUIHost:
     def stopping(self) -> bool:
         state = self._shared.state
         return bool(state.interrupted or getattr(state, "stopping_generation", False))
+
+    def stop(self) -> None:
+        self._shared.state.interrupt()
 
     def say(self, text: str) -> None:
         self._shared.state.textinfo = text or None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -19,18 +19,22 @@ _UNIT_HINTS = ("_hint_cond", "hint_cond", "hr_hint_cond", "effective_region_mask
 #: What a unit makes of its hint: chosen, encoded by the VAE, joined for inpainting.
 _UNIT_MADE = ("used_hint_cond", "used_hint_cond_latent", "used_hint_inpaint_hijack")
 _ADAPTER_MADE = ("control", "hint_cond")
+_LIGHT_HINTS, _LIGHT_MADE = ("cond_image",), ("cond_emb", "current_step")
 _FORGE_HINTS = ("cond_hint_original", "advanced_mask_weighting")
 _FORGE_MADE = ("cond_hint", "control_input")
 
 
 class Cuts:
-    """Cuts several ControlNets to tiles; a context for each tile, in which it alone is there."""
+    """Cuts several ControlNets to tiles; a context for each tile, in which it alone is there. A tile over everything is
+    left to them, with whatever they do in a picture that is no panorama."""
 
-    def __init__(self, each: Sequence[Any]) -> None:
+    def __init__(self, each: Sequence[Any], canvas: Canvas) -> None:
         self._each = each
+        self._whole = (0, 0, canvas.columns, canvas.rows)
 
     def __call__(self, box: Box) -> Any:
-        return self._cut(box)
+        whole = (box.x, box.y, box.width, box.height) == self._whole
+        return nullcontext() if whole else self._cut(box)
 
     @contextmanager
     def _cut(self, box: Box) -> Iterator[None]:
@@ -54,7 +58,8 @@ class _Swapped:
         before = {name: mine[name] for name in (*self._hints, *self._made) if name in mine}
         if box not in self._tiles:
             self._tiles[box] = {name: self._cut_one(name, value, box) for name, value in self._hints.items()}
-            self._tiles[box] |= {name: None for name in self._made if name in mine}
+            self._tiles[box] |= {name: mine[name] if isinstance(mine[name], int) else None  # where it counts its calls
+                                 for name in self._made if name in mine}
         try:
             mine.update(self._tiles[box])
             yield
@@ -105,10 +110,22 @@ def units(network: Any, canvas: Canvas, hires: bool) -> Cuts:
         if hints:
             swapped = _Swapped(unit, hints, _UNIT_MADE, _over(canvas))
             found.append(swapped if hires or large is None else _Without(swapped, unit, "hr_hint_cond"))
-        model = getattr(unit, "control_model", None)
-        if model is not None and all(name in vars(model) for name in _ADAPTER_MADE):
-            found.append(_Swapped(model, {}, _ADAPTER_MADE, _over(canvas)))
-    return Cuts(found)
+        found += _inside(getattr(unit, "control_model", None), canvas)
+    return Cuts(found, canvas)
+
+
+def _inside(model: Any, canvas: Canvas) -> list[_Swapped]:
+    """What a unit's model keeps itself: an adapter its answer, each module of a ControlLLLite the picture too."""
+    mine = vars(model) if model is not None else {}
+    found = [_Swapped(model, {}, _ADAPTER_MADE, _over(canvas))] if all(name in mine for name in _ADAPTER_MADE) else []
+    return found + _light(mine.get("modules"), canvas)
+
+
+def _light(modules: Any, canvas: Canvas) -> list[_Swapped]:
+    """The modules of a ControlLLLite by their names; each has the whole picture. What is no dict is something else."""
+    there = modules.values() if isinstance(modules, dict) else ()
+    return [_Swapped(module, hints, _LIGHT_MADE, _over(canvas)) for module in there
+            if (hints := _pictures(module, _LIGHT_HINTS))]
 
 
 class _Without:
@@ -145,7 +162,10 @@ def chain(unet: Any, canvas: Canvas) -> Cuts | None:
         hints = _pictures(control, _FORGE_HINTS)
         if hints:
             found.append(_Swapped(control, hints, _FORGE_MADE, _over(canvas)))
+    patches = unet.model_options.get("transformer_options", {}).get("patches", {})
+    for patch in {id(each): each for several in patches.values() for each in several}.values():
+        found += _light(getattr(patch, "modules", None), canvas)
     joined = unet.extra_concat_condition  # latents that are joined to x, of whatever edits pictures
     if torch.is_tensor(joined) and tuple(joined.shape[-2:]) == (canvas.rows, canvas.columns):
         found.append(_Swapped(unet, {"extra_concat_condition": joined}, (), lambda name, value, box: crop(value, box)))
-    return Cuts(found) if found else None
+    return Cuts(found, canvas) if found else None

@@ -196,7 +196,7 @@ class WebUI:
                                   skip_load_model_at_start=True)
         self.shared = self._module("modules.shared", opts=Options(sd_model_checkpoint=chosen, sd_checkpoint_hash="x"),
                                    cmd_opts=options,
-                                   state=SimpleNamespace(interrupted=False, skipped=False, textinfo=None))
+                                   state=State())
         self._module("modules.paths", data_path=str(self.folder))
         self._module("modules.call_queue", queue_lock=self.queue_lock)
         self._module("modules.images", read_info_from_image=lambda image: (image.info.get("parameters"), {}))
@@ -314,6 +314,16 @@ class WebUI:
         self.shared.opts.data["sd_checkpoint_hash"] = info.name
         data.forge_hash = wanted
         return data.sd_model, True
+
+
+class State(SimpleNamespace):
+    """shared.state."""
+
+    def __init__(self) -> None:
+        super().__init__(interrupted=False, skipped=False, textinfo=None)
+
+    def interrupt(self) -> None:
+        self.interrupted = True
 
 
 class AxisOption:

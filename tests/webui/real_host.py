@@ -3,7 +3,8 @@
     python -m tests.webui.real_host --webui PATH --port N [--models a,b,c] [--lora NAME] [CHECK ...]
 
 The WebUI must be running (with --api) and have three checkpoints of one family and a LoRA for it; for styles, a DMM
-student called student.safetensors too. Files are made in and removed from its checkpoint folder.
+student called student.safetensors too. ControlNets that it lists are tried under panoramas, see ``real_controlnet``.
+Files are made in and removed from its checkpoint folder.
 Prints a line a check, and exits with the number of checks that failed.
 """
 
@@ -11,142 +12,17 @@ from __future__ import annotations
 
 import argparse
 import base64
-import contextlib
-import hashlib
-import io
 import json
 import sys
 import threading
 import time
 import traceback
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import psutil
-from PIL import Image
+from . import real_controlnet, real_grids, real_panoramas, real_styles
+from .real_client import SETTINGS, Host, Peak, Picture, Refused
 
-from . import real_panoramas, real_styles
-
-SETTINGS = {"steps": 2, "width": 64, "height": 64, "seed": 1, "sampler_name": "Euler", "cfg_scale": 4}
-SAVED, SHARE, STYLE = "real host soup", "[Soup] Share", "[Soup] Style weight"
-
-
-class Refused(Exception):
-    """The server answered with an error."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(f"{status}: {detail}")
-        self.status, self.detail = status, detail
-
-
-class Picture:
-    """A picture's pixels by their hash, and what it says about itself."""
-
-    def __init__(self, data: bytes) -> None:
-        with Image.open(io.BytesIO(data)) as image:
-            self.info = dict(image.info)
-            image = image.convert("RGB")
-            self.array = np.asarray(image).astype(int)
-            self.pixels = hashlib.sha256(image.tobytes()).hexdigest()[:12]
-            self.flat = len(set(image.resize((16, 16)).tobytes())) < 4
-        self.text = self.info.get("parameters", "")
-        self.data = data
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Picture) and self.pixels == other.pixels
-
-
-class Host:
-    def __init__(self, folder: Path, port: int, models: list[str], lora: str) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.folder = folder / "models" / "Stable-diffusion"
-        self.process = next(psutil.Process(each.pid) for each in psutil.net_connections("tcp")
-                            if each.laddr.port == port and each.status == psutil.CONN_LISTEN)
-        self.models = models or [each["filename"] for each in self.get("/sdapi/v1/sd-models")][:3]
-        self.models = [Path(each).name for each in self.models]
-        self.lora = lora or self.get("/sdapi/v1/loras")[0]["name"]
-        self.forge = "forge_preset" in self.get("/sdapi/v1/options")
-
-    def get(self, path: str) -> Any:
-        return self._ask(urllib.request.Request(self.url + path))
-
-    def post(self, path: str, **body: Any) -> Any:
-        return self._ask(urllib.request.Request(self.url + path, json.dumps(body).encode(),
-                                                {"Content-Type": "application/json"}))
-
-    def _ask(self, request: urllib.request.Request) -> Any:
-        try:
-            with urllib.request.urlopen(request, timeout=600) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            text = error.read().decode()
-            with contextlib.suppress(ValueError):
-                answer = json.loads(text)
-                text = answer.get("detail") or answer.get("errors") or text
-            raise Refused(error.code, str(text)) from None
-
-    def ours(self, verb: str, **body: Any) -> Any:
-        return self.post(f"/diffusion-soup/v1/{verb}", **body)
-
-    def status(self) -> Any:
-        return self.get("/diffusion-soup/v1/status")
-
-    def picture(self, prompt: str = "a red circle", verb: str = "txt2img", **settings: Any) -> Picture:
-        answer = self.post(f"/sdapi/v1/{verb}", prompt=prompt, **{**SETTINGS, **settings})
-        made = Picture(base64.b64decode(answer["images"][0]))
-        assert not made.flat, "the picture is uniform; nothing can be told from it"
-        return made
-
-    def pictures(self) -> list[Picture]:
-        """Without and with a LoRA, and without again: a LoRA that stays shows in the last."""
-        return [self.picture(), self.picture(f"a red circle <lora:{self.lora}:1>"), self.picture()]
-
-    def titles(self) -> dict[str, str]:
-        return {Path(each["filename"]).name: each["title"] for each in self.get("/sdapi/v1/sd-models")}
-
-    def choose(self, name: str) -> None:
-        self.post("/sdapi/v1/options", sd_model_checkpoint=self.titles()[name])
-
-    def wait(self) -> Any:
-        while (status := self.status())["state"] in ("queued", "cooking"):
-            time.sleep(0.05)
-        return status
-
-    def cook(self, *shares: float, **more: Any) -> Any:
-        self.ours("cook", recipe=self.recipe(*shares, **more))
-        status = self.wait()
-        assert status["state"] == "done", status
-        return status
-
-    def recipe(self, *shares: float, **more: Any) -> dict[str, Any]:
-        return {"diffusion_soup": 1, "ingredients": [{"file": file, "weight": share} for file, share
-                                                     in zip(self.models, shares)], "text_encoder": "soup",
-                "vae": "soup", **more}
-
-    def cooks(self) -> int:
-        """How many cooks the log counts."""
-        return sum(entry["count"] for entry in self.get("/diffusion-soup/v1/log")["entries"])
-
-    def grid(self, *axes: tuple[str, str], **settings: Any) -> list[Picture]:
-        """The single pictures of a grid with these axes; the whole stays in ``sheet``."""
-        info = next(each for each in self.get("/sdapi/v1/script-info") if each["name"] == "x/y/z plot"
-                    and not each["is_img2img"])
-        labels = info["args"][0]["choices"]
-        axes = (*axes, *[("Nothing", "")] * (3 - len(axes)))
-        args = [part for label, values in axes for part in (labels.index(label), values, [])]
-        answer = self.post("/sdapi/v1/txt2img", prompt="a red circle", script_name="x/y/z plot", script_args=[
-            *args, True, True, False, False, False, False, False, 0, True], **{**SETTINGS, **settings})
-        self.sheet, *images = [Picture(base64.b64decode(each)) for each in answer["images"]]
-        return images
-
-    def plain(self) -> None:
-        """The first checkpoint, freshly chosen."""
-        self.choose(self.models[1])
-        self.picture(steps=1)
-        self.choose(self.models[0])
+SAVED = "real host soup"
 
 
 def equals_the_saved_soup(host: Host) -> str:
@@ -370,7 +246,7 @@ def memory(host: Host) -> str:
     for number in range(2):
         host.cook(1, 1 + number)
         host.picture(steps=1)
-    sampler = _Peak(host.process)
+    sampler = Peak(host.process)
     before = host.process.memory_info().rss
     peaks = []
     for number in range(10):
@@ -384,108 +260,9 @@ def memory(host: Host) -> str:
     return f"{before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after ten cooks, {max(peaks) / 1e6:+.0f} MB at the peak"
 
 
-def grids(host: Host) -> str:
-    """Every cell is the soup that it says, cooked once; the model before is back, and memory as it was."""
-    host.plain()
-    checkpoint = host.picture()
-    host.cook(1, 1, 1)
-    soup = host.picture()
-    first, second = (Path(name).stem for name in host.models[1:])
-    axes = (SHARE, f"{first}: 0, 0.5, 2"), (SHARE, f"{second}: 25%, 60%"), ("Seed", "1, 2")
-    host.grid(*axes[:2])  # all is in memory that stays there
-    before, cooks = host.process.memory_info().rss, host.cooks()
-    sampler = _Peak(host.process)
-    with sampler:
-        images = host.grid(*axes)
-    cooked = host.cooks() - cooks
-    assert host.picture() == soup and host.status()["in_use"] in soup.text, "the soup in use is another after a grid"
-    after = host.process.memory_info().rss
-    assert cooked == 6 and len(images) == 12, (cooked, len(images))
-    assert len({image.pixels for image in images}) == 12
-    for at, image in enumerate(images):
-        recipe = json.loads(image.info["diffusion_soup"])
-        share = (0, 0.5, 2)[at % 3]
-        part = (0.25, 0.6)[at // 3 % 2]
-        wanted = [1, share, part * (1 + share) / (1 - part)]
-        found = [each["weight"] for each in recipe["ingredients"]]
-        assert all(abs(one - other) < 1e-9 for one, other in zip(found, wanted)), (at, found, wanted)
-        if at % 4 == 1:
-            host.ours("cook", recipe=recipe)
-            assert host.wait()["state"] == "done", host.status()
-            again = host.picture(seed=1 + at // 6)
-            assert again == image, f"cell {at} is not the picture of its recipe"
-            assert f"Soup: {host.status()['in_use']}" in image.text, image.text
-            host.ours("undo")
-            assert host.wait()["state"] == "done", host.status()
-    host.ours("undo")
-    host.wait()
-    assert host.picture() == checkpoint
-    for axis, sentence in (((SHARE, "ghost: 1"), "is not in this soup"), ((SHARE, f"{first}: x"), "is not a value"),
-                           ((SHARE, ""), "needs values")):
-        host.cook(1, 1, 1)
-        try:
-            host.grid(axis)
-            raise AssertionError(f"{axis} was taken")
-        except Refused as error:
-            # With a newer server than its own, the host's API tells of the group of errors, not of the one in it.
-            assert sentence in error.detail or "TaskGroup" in error.detail, error.detail
-    assert host.picture() == soup
-    thread = threading.Thread(target=lambda: host.grid(*axes, steps=30))
-    thread.start()
-    while host.get("/sdapi/v1/progress?skip_current_image=true")["state"]["job_no"] < 2:
-        time.sleep(0.05)
-    host.post("/sdapi/v1/interrupt")
-    thread.join()
-    assert host.picture() == soup, "the soup in use is another after a grid that was stopped"
-    host.plain()
-    assert host.picture() == checkpoint
-    assert after <= 1.05 * before, f"{before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after"
-    return (f"{cooked} cooks for {len(images)} pictures, {before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after, "
-            f"{(sampler.peak - before) / 1e6:+.0f} MB at the peak")
-
-
-def grid_of_styles(host: Host) -> str:
-    """A student among the checkpoints: each cell is the picture of its style alone."""
-    student = next((name for name in sorted(host.titles()) if "student" in name), None)
-    if student is None:
-        return "left out: no checkpoint is called student"
-    host.choose(student)
-    plain = host.picture()
-    first, second, *_ = host.get("/diffusion-soup/v1/styles")["styles"]
-    images = host.grid((STYLE, f"{first}: 0, 0.5, 1"), (STYLE, f"{second}: 0, 100%"))
-    assert len({image.pixels for image in images}) == 6 and images[0] == plain
-    both = f"{first} = 1, {second} = 1"
-    for at, weights, strength in ((1, f"{first} = 0.5", 0.5), (3, f"{second} = 1", 1), (5, both, 1)):
-        styled = host.picture(alwayson_scripts={"DMM styles": {"args": [{"weights": weights, "strength": strength}]}})
-        assert styled == images[at] and f"{second} = " in images[at].text, (at, weights, images[at].text)
-    host.plain()
-    return images[1].text.splitlines()[-1][-140:]
-
-
-class _Peak:
-    """The largest resident size while inside."""
-
-    def __init__(self, process: psutil.Process) -> None:
-        self._process = process
-        self.peak = 0
-
-    def __enter__(self) -> None:
-        self.peak, self._stop = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.01):
-            self.peak = max(self.peak, self._process.memory_info().rss)
-
-
 CHECKS = (equals_the_saved_soup, loras_before_and_after, undo_gives_the_same_pictures, switching_and_back,
           cancel_in_the_middle, second_cook_is_queued, pictures_and_cooks_wait_for_each_other, recipe_in_the_picture,
-          missing_files, other_kinds, grids, grid_of_styles, memory)
+          missing_files, other_kinds, memory)
 
 
 def main() -> int:
@@ -501,7 +278,8 @@ def main() -> int:
     chosen = host.get("/sdapi/v1/options")["sd_model_checkpoint"]
     student = any(Path(each["filename"]).name == real_styles.STUDENT for each in host.get("/sdapi/v1/sd-models"))
     styled = (*real_styles.CHECKS, *real_panoramas.STYLED)
-    for check in (*CHECKS, *real_panoramas.CHECKS, *(styled if student else ())):
+    controlled = real_controlnet.CHECKS if real_controlnet.there(host) else ()
+    for check in (*CHECKS, *real_grids.CHECKS, *real_panoramas.CHECKS, *(styled if student else ()), *controlled):
         if given.checks and check.__name__ not in given.checks:
             continue
         begun = time.monotonic()

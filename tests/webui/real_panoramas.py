@@ -11,7 +11,7 @@ import numpy as np
 from .real_styles import Styles
 
 if TYPE_CHECKING:
-    from .real_host import Host, Picture
+    from .real_client import Host, Picture
 
 WIDE = {"width": 256, "height": 128, "steps": 3}
 HIRES = {"enable_hr": True, "hr_scale": 2, "hr_upscaler": "Latent", "denoising_strength": 0.6, "hr_cfg": 4,
@@ -28,7 +28,7 @@ def section(name: str) -> dict[str, Any]:
     return {"scripts": {"DMM styles": {"args": [{"weights": {name: 1}}]}}}
 
 
-def _difference(one: Picture, other: Picture, columns: slice = slice(None)) -> float:
+def difference(one: Picture, other: Picture, columns: slice = slice(None)) -> float:
     """Mean of 0 to 255 over some columns."""
     return float(np.abs(one.array[:, columns] - other.array[:, columns]).mean())
 
@@ -44,13 +44,13 @@ def one_region_is_the_plain_picture(host: Host) -> str:
     assert painted(host, [{"cfg": 7}]) == host.picture(**WIDE, cfg_scale=7)
     tiled = painted(host, {"tile_width": 128, "overlap_x": 64})
     assert tiled != begun and painted(host, "") == begun == host.picture(**WIDE)
-    return f"{begun.pixels}, to the bit; in tiles {_difference(begun, tiled):.1f} of 255 away"
+    return f"{begun.pixels}, to the bit; in tiles {difference(begun, tiled):.1f} of 255 away"
 
 
 def regions_follow_their_prompts(host: Host) -> str:
     left, both, right = (painted(host, plan) for plan in ("a dog | a dog", "a dog | a cat", "a cat | a cat"))
-    inner, outer = _difference(left, both, slice(0, 96)), _difference(left, both, slice(160, 256))
-    assert inner < outer / 2 and _difference(right, both, slice(160, 256)) < outer / 2, (inner, outer)
+    inner, outer = difference(left, both, slice(0, 96)), difference(left, both, slice(160, 256))
+    assert inner < outer / 2 and difference(right, both, slice(160, 256)) < outer / 2, (inner, outer)
     return f"left {inner:.2f}, right {outer:.2f} of 255 where the right prompt alone changed"
 
 
@@ -108,7 +108,7 @@ def regions_in_their_styles(host: Host) -> str:
     for made, (first, second) in ((both, whole), (turned, whole[::-1])):
         near, far = slice(0, 96), slice(160, 256)
         for side, same, another in ((near, first, second), (far, second, first)):
-            found.append((_difference(made, same, side), _difference(made, another, side)))
+            found.append((difference(made, same, side), difference(made, another, side)))
             assert found[-1][0] < found[-1][1] / 2, found  # the VAE sees both sides
     assert plain not in (*whole, both, turned) and both != turned
     assert painted(host, [left, {**right, "style": {names[0]: 1}}], **section(names[1])) == turned, "innermost counts"

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .real_host import Host, Picture
+    from .real_client import Host, Picture
 
 STUDENT, PROMPT, NEGATIVE = "student.safetensors", "a red circle", "blurry"
 

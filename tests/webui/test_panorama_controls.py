@@ -18,28 +18,91 @@ def read_hint(hint, x):
     return torch.nn.functional.avg_pool2d(hint, 8)[:, :1] * 2
 
 
+class Network(torch.nn.Module):
+    """PlugableControlModel of sd-webui-controlnet: it keeps nothing."""
+
+    def forward(self, hint, x):
+        return read_hint(hint, x)
+
+
+class Adapter(torch.nn.Module):
+    """PlugableAdapter: made once of the first hint, and kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.control = self.hint_cond = None
+
+    def forward(self, hint, x):
+        if self.control is None:
+            self.hint_cond, self.control = hint, read_hint(hint, x)
+        return self.control
+
+
+class LightModule(torch.nn.Module):
+    """LLLiteModule of both: the whole picture is given before sampling. sd-webui-controlnet fits it to whatever x comes
+    first; Forge's does not, and counts its calls to know the step."""
+
+    def __init__(self, picture, steps=0):
+        super().__init__()
+        self.cond_image, self.cond_emb, self.steps = picture, None, steps
+        if steps:
+            self.current_step = 0
+
+    def forward(self, x):
+        if self.steps:
+            assert self.current_step < self.steps
+            self.current_step += 1
+        if self.cond_emb is None:
+            made = torch.nn.functional.avg_pool2d(self.cond_image, 8)[:, :1] * 2
+            self.cond_emb = made if self.steps else torch.nn.functional.interpolate(
+                made, tuple(x.shape[-2:]), mode="nearest-exact")
+        return self.cond_emb
+
+
+class Light(torch.nn.Module):
+    """PlugableControlLLLite: ``modules`` is a dict, no method. It reads none of the unit's hints."""
+
+    def __init__(self, picture):
+        super().__init__()
+        self.lllite_unet_input = LightModule(picture)
+        self.modules = {"lllite_unet_input": self.lllite_unet_input}
+
+    def forward(self, hint, x):
+        return self.lllite_unet_input(x)
+
+
 class Unit:
     """ControlParams of sd-webui-controlnet 1.1.455: hint_cond is a property, and setting it forgets what was made."""
 
-    def __init__(self, hint, hr_hint=None):
+    def __init__(self, hint, hr_hint=None, model=None):
         self._hint_cond, self.hr_hint_cond = hint, hr_hint
         self.used_hint_cond = self.used_hint_cond_latent = self.used_hint_inpaint_hijack = None
-        self.effective_region_mask, self.control_model, self.chosen = None, SimpleNamespace(), []
+        self.effective_region_mask, self.control_model, self.chosen = None, model or Network(), []
 
     @property
     def hint_cond(self):
         return self._hint_cond
 
+    @hint_cond.setter
+    def hint_cond(self, hint):
+        self._hint_cond = hint
+        self.used_hint_cond = self.used_hint_cond_latent = self.used_hint_inpaint_hijack = None
+
     def apply(self, x):
-        """What its hook's forward does to choose a hint."""
+        """What UnetHook's forward does to choose a hint, and what it makes of it."""
         if self.used_hint_cond is None:
-            self.used_hint_cond = self.hint_cond
+            self.used_hint_cond, self.used_hint_cond_latent = self.hint_cond, None
         if isinstance(self.hr_hint_cond, torch.Tensor):
             height = x.shape[-2] * 8
             low, high = (abs(height - each.shape[-2]) for each in (self.hint_cond, self.hr_hint_cond))
-            self.used_hint_cond = self.hint_cond if low < high else self.hr_hint_cond
+            chosen = self.hint_cond if low < high else self.hr_hint_cond
+            if self.used_hint_cond is not chosen:
+                self.used_hint_cond, self.used_hint_cond_latent = chosen, None
             self.chosen.append("low" if low < high else "high")
-        return read_hint(self.used_hint_cond, x)
+        if self.used_hint_cond_latent is None:  # as Reference and inpaint have it
+            self.used_hint_cond_latent = torch.nn.functional.avg_pool2d(self.used_hint_cond, 8)
+        assert self.used_hint_cond_latent.shape[-2:] == x.shape[-2:]
+        return self.control_model(self.used_hint_cond, x)
 
 
 class Control:
@@ -56,7 +119,7 @@ class Control:
         return read_hint(self.cond_hint, x)
 
 
-def controlled(host, hint, hr_hint=None):
+def controlled(host, hint, hr_hint=None, model=None):
     """What a picture is made with, and the control on it."""
     if host.forge:
         control = Control(hint)
@@ -64,7 +127,7 @@ def controlled(host, hint, hr_hint=None):
         unet.controls = [control]
         more = {"sd_model": SimpleNamespace(encoded=[], forge_objects=SimpleNamespace(unet=unet))}
     else:
-        control = Unit(hint, hr_hint)
+        control = Unit(hint, hr_hint, model)
         network = type("UnetHook", (), {"control_params": [control]})()
         more = {"scripts": SimpleNamespace(alwayson_scripts=[SimpleNamespace(latest_network=network)])}
     host.control = control.apply
@@ -84,10 +147,52 @@ def test_controlnets_are_cut_to_tiles(host, paint, plan):
     assert vars(control) == before
 
 
+@pytest.mark.parametrize("kind", [Adapter, Light])
+def test_what_a_units_model_keeps_is_each_tiles_own(host, paint, kind):
+    if host.forge:
+        pytest.skip("Forge has these in its chain")
+    model = kind(RAMP) if kind is Light else kind()
+    keeper = model.lllite_unet_input if kind is Light else model
+    before = dict(vars(keeper))
+    for plan in ("a | b", {"tile_width": 64, "wrap": True}):
+        _, more = controlled(host, RAMP, model=model)
+        with_it = paint(plan, steps=2, cfg_scale=1.0, **more)
+        assert vars(keeper) == before
+        _, more = controlled(host, RAMP)
+        assert torch.equal(with_it.samples, paint(plan, steps=2, cfg_scale=1.0, **more).samples)
+
+
+def test_a_light_control_in_forge_is_cut_and_counts_the_steps_of_each_tile(host, paint):
+    if not host.forge:
+        pytest.skip("sd-webui-controlnet has units")
+    module, unet = LightModule(RAMP, steps=2), sampling.Patcher()
+    patch = SimpleNamespace(modules={"lllite_unet_input": module})
+    unet.model_options = {"transformer_options": {"patches": {"attn1_patch": [patch], "attn2_patch": [patch, len]}}}
+    model = SimpleNamespace(encoded=[], forge_objects=SimpleNamespace(unet=unet))
+    host.control = module
+    made = paint({"tile_width": 64, "wrap": True}, steps=2, sd_model=model)
+    assert module.cond_emb is None and module.current_step == 0 and module.cond_image is RAMP
+    _, more = controlled(host, RAMP)
+    assert torch.equal(made.samples, paint({"tile_width": 64, "wrap": True}, steps=2, **more).samples)
+
+
 def test_a_hint_of_another_size_lies_over_the_canvas(host, paint):
     control, more = controlled(host, RAMP[..., ::2, ::2])
     paint("a | b", steps=2, **more)
     assert control.cond_hint_original.shape[-1] == 128 if host.forge else control.hint_cond.shape[-1] == 128
+
+
+def test_a_tile_over_everything_is_left_to_the_controls(host, paint):
+    """sd-webui-controlnet's adapter keeps its answer of the first pass in the second: so be it."""
+    if host.forge:
+        pytest.skip("Forge sets the hint anew before each pass")
+    made = []
+    for plan in (None, ""):
+        control, more = controlled(host, RAMP, torch.nn.functional.interpolate(RAMP, (192, 384)), Adapter())
+        host.control = lambda x, it=control: torch.nn.functional.interpolate(it.apply(x), tuple(x.shape[-2:]))
+        made.append(paint(plan, enable_hr=True, steps=1, **more).samples)
+        assert control.chosen == ["low", "high"]
+    assert torch.equal(*made)
 
 
 def test_hires_fix_takes_its_own_hint(host, paint):

@@ -11,6 +11,7 @@ from diffusion_soup_webui import infotext, styles, xyz
 from diffusion_soup_webui.style_axis import STYLE
 
 from .conftest import cook, recipe
+from .double import Grid
 from .test_kitchen import agrees, checkpoint
 
 SHARES = (xyz.SHARE, "b: 0.5, 2")
@@ -103,7 +104,8 @@ def test_recipes(webui, kitchen, script, models, plot, cooks):
     ([(xyz.RECIPE, ["gone.json"]), (xyz.RECIPE, ["gone.json"])], "Two axes are"),
     ([(xyz.SHARE, "a: 1"), ("Checkpoint name", "b")], "takes no other checkpoint"),
 ])
-def test_refused_before_anything_is_cooked(webui, kitchen, script, plot, cooks, axes, sentence):
+def test_refused_before_any_cell_begins(webui, kitchen, script, plot, cooks, axes, sentence, monkeypatch):
+    monkeypatch.setattr(Grid, "_sorted", lambda *args: pytest.fail("a cell was begun"))
     kitchen.shelf.keep(recipe(x=1), "gone")
     (kitchen.shelf.folder / "bad.json").write_text("{")
     cook(kitchen, recipe(a=1, b=1))
@@ -178,6 +180,75 @@ def test_a_checkpoint_chosen_meanwhile_is_what_comes_back(webui, kitchen, script
     assert agrees(webui.picture([script]).weights, checkpoint(webui, "d"))
 
 
+# -- what the Soup tab says ------------------------------------------------------------------------
+
+
+def test_a_grid_is_told_as_cooking(webui, kitchen, script, plot, monkeypatch):
+    cook(kitchen, recipe(a=1, b=1, c=1))
+    said, process, lend = [kitchen.status()], webui.process, kitchen.lend
+
+    def lending(recipe, progress):
+        class Told:
+            cancelled = progress.cancelled
+
+            def step(self, *args):
+                progress.step(*args)
+                said.append(kitchen.status())
+        return lend(recipe, Told())
+
+    monkeypatch.setattr(kitchen, "lend", lending)
+    webui.process = lambda *args: (said.append(kitchen.status()), process(*args))[1]
+    webui.grid([script], SHARES, ("Seed", "12"))
+    before, *during = said
+    assert {each.state for each in during} == {"cooking"} and {each.job for each in during} == {before.job + 1}
+    assert {each.fraction for each in during} == {0.0, 0.5}
+    texts = list(dict.fromkeys(each.text for each in during))
+    assert texts[-1] == "a grid: pictures with soup 2 of 2" and texts.index("a grid: pictures with soup 1 of 2") > 0
+    assert "a grid: soup 1 of 2, cooking" in texts
+    after = kitchen.status()
+    assert (after.state, after.job) == ("done", before.job + 1)
+    assert after.text == f"The grid has ended. In use again: soup a+b+c [{kitchen.in_use().hash[:10]}]."
+
+
+@pytest.mark.parametrize("when", ["cooking", "sampling"])
+def test_cancel_in_the_soup_tab_stops_a_grid(webui, kitchen, script, models, plot, monkeypatch, when):
+    cook(kitchen, recipe(a=1, b=1, c=1))
+    if when == "cooking":
+        lend = kitchen.lend
+        monkeypatch.setattr(kitchen, "lend", lambda *args: (kitchen.cancel(), lend(*args))[1])
+    else:
+        process = webui.process
+        webui.process = lambda *args: (kitchen.cancel(), process(*args))[1]
+    made = webui.grid([script], OTHERS)
+    assert len(made.cells) == (when == "sampling")
+    assert kitchen.status().state == "cancelled" and kitchen.status().text.startswith("Stopped. The grid has ended. In")
+    assert agrees(webui.weights(), engine_cook(recipe(a=1, b=1, c=1), models))
+
+
+def test_a_request_behind_a_grid_is_told_first(webui, kitchen, script, plot):
+    """And Cancel is about it, not about the grid."""
+    cook(kitchen, recipe(a=1, b=1, c=1))
+    process = webui.process
+
+    def ask(*args):
+        first = kitchen.status().job
+        kitchen.cook(recipe(a=1))
+        assert kitchen.status().job > first
+        while "waiting for the WebUI" not in kitchen.status().text:
+            pass
+        kitchen.cancel()
+        kitchen.wait(30)
+        return process(*args)
+
+    webui.process = ask
+    assert len(webui.grid([script], (xyz.SHARE, "b: 0, 1")).cells) == 2
+    webui.process = process
+    assert kitchen.status().state == "done" and names_of(kitchen.in_use()) == ["a", "b", "c"]
+
+
+# -- what stays ------------------------------------------------------------------------------------
+
+
 def test_undo_knows_nothing_of_grids(webui, kitchen, script, models, plot):
     cook(kitchen, recipe(a=1))
     cook(kitchen, recipe(a=1, b=1, c=1))
@@ -201,12 +272,17 @@ def test_recipes_are_kept_once(kitchen, webui):
 # -- styles ----------------------------------------------------------------------------------------
 
 
+def names_of(recipe):
+    return [each.name for each in recipe.ingredients]
+
+
 @pytest.fixture
 def student(kitchen, monkeypatch):
-    """The model in memory has two styles."""
+    """The model in memory has two styles, and so has every soup with a in it."""
     codebook = SimpleNamespace(names=("Ink", "ember"))
     monkeypatch.setattr(kitchen.students, "chosen", lambda: codebook)
     monkeypatch.setattr(kitchen.students, "in_memory", lambda: codebook)
+    monkeypatch.setattr(kitchen, "styles_of", lambda recipe: codebook if "a" in names_of(recipe) else None)
 
 
 def asked(made):
@@ -244,10 +320,23 @@ def test_style_weights_of_soups(webui, kitchen, script, plot, student, cooks):
 @pytest.mark.parametrize("axis, sentence", [
     ("ghost: 1", "There is no style .ghost.; the model has Ink, ember"), ("ink: 0, ghost: 1", "There is no style"),
     ("ink: -1", "negative weight -1"), ("ink", "does not say which"), ("ink: x", "is not a value")])
-def test_styles_that_cannot_be(webui, script, plot, student, axis, sentence):
+def test_styles_that_cannot_be(webui, script, plot, student, axis, sentence, monkeypatch):
+    monkeypatch.setattr(Grid, "_sorted", lambda *args: pytest.fail("a cell was begun"))
     with pytest.raises(SoupError, match=sentence):
         webui.grid([script], (STYLE, axis))
     assert webui.loads == []
+
+
+@pytest.mark.parametrize("styled, sentence", [("ghost: 1", "There is no style"), ("ink: 1", "is no DMM student")])
+def test_styles_that_a_soup_of_the_grid_does_not_have(webui, kitchen, script, plot, student, cooks, styled, sentence,
+                                                      monkeypatch):
+    """Told before the first soup is cooked, not when the one without them is there."""
+    monkeypatch.setattr(Grid, "_sorted", lambda *args: pytest.fail("a cell was begun"))
+    names = [kitchen.shelf.keep(recipe(**shares), "".join(shares)) for shares in ({"a": 1, "b": 1}, {"b": 1, "c": 1})]
+    names = names[:1] if "ghost" in styled else names
+    with pytest.raises(SoupError, match=sentence):
+        webui.grid([script], (STYLE, styled), (xyz.RECIPE, names))
+    assert cooks == [] and webui.loads == []
 
 
 def test_styles_of_a_model_that_has_none(webui, script, plot):
