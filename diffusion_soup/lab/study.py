@@ -18,6 +18,7 @@ from ..files import replacing
 from ..progress import Progress
 from .bench import Bench, Model
 from .experiments import EXPERIMENTS, Table, Value
+from .findings import finding
 from .presets import Preset
 from .render import draw
 from .shards import DOMAINS
@@ -107,7 +108,8 @@ def markdown(found: Mapping[str, Any], pictures: Mapping[str, Path] | None = Non
                   f"One caption a column, the same noise in every row: {', '.join(ROWS)}.", ""]
     for name, tables in found["tables"].items():
         experiment = EXPERIMENTS[name]
-        lines += [f"## {experiment.title}", "", experiment.question + "  ", f"The paper: {experiment.claim}", ""]
+        lines += [f"## {experiment.title}", "", experiment.question + "  ", f"The paper: {experiment.claim}  ",
+                  finding(name, list(tables.values())), ""]
         lines += rows({int(seed): table for seed, table in tables.items()})
         if pictures and name in pictures:
             lines += ["", f"![{experiment.title}]({pictures[name].name})"]

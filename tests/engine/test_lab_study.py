@@ -16,6 +16,7 @@ from diffusion_soup.lab import plots, presets
 from diffusion_soup.lab.bench import Bench, Ensemble
 from diffusion_soup.lab.denoiser import DenoiserConfig
 from diffusion_soup.lab.experiments import EXPERIMENTS, _broken
+from diffusion_soup.lab.findings import finding
 from diffusion_soup.lab.presets import CROSSINGS, PRESETS, Preset
 from diffusion_soup.lab.render import draw
 from diffusion_soup.lab.shards import DOMAINS
@@ -157,6 +158,25 @@ def test_cells_by_hand():
     assert cell(["yes", "yes"], "breaks") == "yes" and cell(["yes", "no", "yes"], "breaks") == "yes (2); no (1)"
 
 
+def test_findings_by_hand():
+    rows = {"uniform soup": {"preference": -1.0}, "union, as many steps as all": {"preference": -0.5},
+            "union, as many steps as one": {"preference": -1.004}}
+    assert finding("union", [rows]) == (
+        "Here the uniform soup's preference is -1.00: worse than one model trained on the union for as many steps as "
+        "all specialists together (-0.50), and as good as one trained for as many steps as one of them (-1.00).")
+    labels, seeds = ("base", "form", "half", "most", "style"), ((0, 0.5, 0.8, 0.6, 0.2), (0, 0.5, 0.6, 1, 0))
+    mixes = [{label: {"faithfulness": value} for label, value in zip(labels, values)} for values in seeds]
+    assert finding("mixing", mixes) == (
+        "Here the best mix is most, with a faithfulness of 0.800; the specialist of the style alone has 0.100, that of "
+        "the form 0.500, the base 0.000.")
+    far = {"distance from the base": 40.0, "breaks": "yes", "foretold": "no"}
+    near = {"distance from the base": 5.0, "breaks": "no", "foretold": "yes"}
+    assert finding("geometry", [{"a": near, "b": far}]).endswith(
+        "lie 40 % of the base's norm away from it, the farthest whose soup is not lie 5 % away. "
+        "Taste was right in 1 of 2 cases.")
+    assert "no soup is worse" in finding("geometry", [{"a": near}])
+
+
 def test_rows_by_hand():
     tables = {0: {"a": {"FID": 1.0}, "b": {"FID": 2.0, "kept": "x"}}, 1: {"a": {"FID": 3.0}, "b": {"FID": 2.0}}}
     assert rows(tables) == ["| | FID | kept |", "|---|---|---|", "| a | 2.00 ± 1.41 |  |", "| b | 2.00 ± 0.00 | x |"]
@@ -171,6 +191,7 @@ def test_what_is_written(found, tmp_path):
     assert json.loads((tmp_path / "out" / "lab.json").read_text(encoding="utf-8")) == found
     text = (tmp_path / "out" / "lab.md").read_text(encoding="utf-8")
     assert text == markdown(found, {path.stem.removeprefix("lab_"): path for path in written[2:]})
+    assert text.count("\nHere") == len(EXPERIMENTS)
     assert all(f"## {each.title}" in text for each in EXPERIMENTS.values()) and "(lab_union.png)" in text
     for path in written[2:]:
         assert path.read_bytes().startswith(b"\x89PNG")
