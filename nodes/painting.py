@@ -60,7 +60,8 @@ class Judge:
     """A scorer whose module ComfyUI moves to its device and off it, as it does with models."""
 
     def __init__(self, spec: str) -> None:
-        self._scorer: Scorer = open_scorer(spec, scorer_folders(), bridge.model_folders().hashes)
+        self._scorer: Scorer = open_scorer(spec, scorer_folders(), bridge.model_folders().hashes,
+                                            bridge.NodeProgress())
         self.identity = self._scorer.identity
         self._patcher = comfy.model_patcher.ModelPatcher(
             self._scorer.module, load_device=comfy.model_management.get_torch_device(),
