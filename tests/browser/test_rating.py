@@ -129,3 +129,16 @@ def test_it_fits_on_a_small_page(page):
         assert box["x"] >= 0 and box["y"] >= 0 and box["x"] + box["width"] <= 960 and box["y"] + box["height"] <= 540
         assert page.send.is_visible()
         page.event("diffusion_soup.rating", question=None)
+
+
+def test_a_graph_that_scores_is_sent_as_it_is_drawn(page):
+    """The number that nodes make of Soup Candidate reaches Select Soup as a link."""
+    page.show({
+        "1": {"class_type": "DSoupCandidate", "inputs": {"prompts": ""}},
+        "2": {"class_type": "DSoupScore", "inputs": {"images": ["1", 0], "prompt": "hills", "scorer": ""}},
+        "3": {"class_type": "DSoupSelect", "inputs": {"prompts": "hills", "scorer": "graph", "method": "reverse",
+                                                      "budget": 3, "score": ["2", 0]}}})
+    sent = page.prompt()
+    assert sent["3"]["inputs"]["score"] == ["2", 0] and sent["2"]["inputs"]["images"] == ["1", 0]
+    assert sent["3"]["inputs"]["method"] == "reverse" and sent["3"]["inputs"]["budget"] == 3
+    page.picture("select")
