@@ -26,7 +26,8 @@ from .pantry import pantry
 CATEGORY = "diffusion soup/selection"
 GRAPH = "graph"
 _MOST_CELLS = 400
-_SEED = dict(default=0, min=0, max=2**64 - 1, control_after_generate=True)
+#: It stays as it is from one run to the next: with another seed a search would begin anew.
+_SEED = dict(default=0, min=0, max=2**64 - 1, control_after_generate=False)
 _SIZE = dict(default=512, min=64, max=4096, step=8)
 
 

@@ -141,4 +141,6 @@ def test_a_graph_that_scores_is_sent_as_it_is_drawn(page):
     sent = page.prompt()
     assert sent["3"]["inputs"]["score"] == ["2", 0] and sent["2"]["inputs"]["images"] == ["1", 0]
     assert sent["3"]["inputs"]["method"] == "reverse" and sent["3"]["inputs"]["budget"] == 3
+    widgets = page.js("() => app.graph.nodes.find(node => node.type === 'DSoupSelect').widgets.map(each => each.name)")
+    assert "seed" in widgets and "control_after_generate" not in widgets, "another seed would begin the search anew"
     page.picture("select")
