@@ -89,7 +89,7 @@ def _search(options: argparse.Namespace, evaluations: Evaluations, progress: Pro
     candidates = [Ingredient(file) for file in options.candidates] + [Ingredient(file, "lora") for file in options.lora]
     plan = prepare(Recipe(tuple(candidates), base=ModelFile(options.base) if options.base else None), models, progress)
     plan.close()
-    scorer = open_scorer(options.scorer, [], models.hashes)
+    scorer = open_scorer(options.scorer, [], models.hashes, progress)
     studio = Studio(options.pipeline, models, steps=options.steps, cfg=options.cfg, device=options.device,
                     progress=_Inner(progress))
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
-
-from PIL import Image, ImageDraw
+from typing import TYPE_CHECKING, Any
 
 from . import fonts
 from .taste import Taste, percent
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw
 
 _CELL, _LINE, _NAME, _DISTANCE, _HEAD, _TEXT = 44, 52, 270, 110, 128, 21  # pixels; pages show it at half the size
 _GROUND, _INK, _UNKNOWN = (17, 24, 39), (209, 213, 219), (55, 65, 81)
@@ -25,7 +26,9 @@ def markdown(found: Taste) -> str:
 
 
 def draw(found: Taste) -> Image.Image:
-    """A row an ingredient, a column a block."""
+    """A row an ingredient, a column a block. Needs Pillow."""
+    from PIL import Image, ImageDraw
+
     blocks = [block for block in found.blocks if any(each.blocks.get(block) is not None for each in found.ingredients)]
     size = (_NAME + _DISTANCE + max(len(blocks), 1) * _CELL + 12, _HEAD + max(len(found.ingredients), 1) * _LINE + 12)
     picture = Image.new("RGB", size, _GROUND)
@@ -62,6 +65,8 @@ def _across(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, font: Any)
 
 def _upright(picture: Image.Image, text: str, left: int, font: Any) -> None:
     """A label that reads from bottom to top, over its column."""
+    from PIL import Image, ImageDraw
+
     label = Image.new("RGB", (_HEAD - 16, _CELL - 3), _GROUND)
     _across(ImageDraw.Draw(label), (0, label.height // 2), text, font)
     picture.paste(label.rotate(90, expand=True), (left, 8))

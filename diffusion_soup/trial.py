@@ -58,13 +58,17 @@ class Prompts:
 
 
 class Trial:
-    """The ``evaluate`` of a search. ``painted`` counts the pictures that had to be made."""
+    """The ``evaluate`` of a search. ``painted`` counts the pictures that had to be made.
+
+    Each picture is scored as soon as it is painted; with ``together``, all of a recipe's at once.
+    """
 
     def __init__(self, prompts: Prompts, evaluations: Evaluations, scorer: str, paint: Paint, score: Score,
-                 progress: Progress | None = None) -> None:
+                 progress: Progress | None = None, together: bool = False) -> None:
         self.prompts, self.evaluations, self.scorer = prompts, evaluations, scorer
         self.painted = 0
         self._paint, self._score, self._progress = paint, score, progress or Silent()
+        self._together = together
 
     def __call__(self, recipe: Recipe) -> float:
         """The mean score. Raises :class:`SoupError` and :class:`Cancelled`."""
@@ -72,15 +76,21 @@ class Trial:
         known = {question.key: score for question in questions
                  if (score := self.evaluations.get(question)) is not None}
         missing = [question for question in questions if question.key not in known]
-        if missing:
-            for question, picture in zip(missing, self._paint(recipe, missing), strict=True):
-                check(self._progress)
-                self.painted += 1
-                known[question.key] = self._judged(question, picture)
+        painted = self._painted(recipe, missing) if missing else iter(())
+        for pairs in ([list(painted)] if self._together and missing else ([pair] for pair in painted)):
+            pictures = torch.stack([picture for _, picture in pairs])
+            scores = self._score(pictures, [question.prompt for question, _ in pairs])
+            for (question, picture), score in zip(pairs, scores, strict=True):
+                known[question.key] = self._kept(question, float(score), picture)
         return math.fsum(known[question.key] for question in questions) / len(questions)
 
-    def _judged(self, question: Question, picture: torch.Tensor) -> float:
-        score = float(self._score(picture[None], [question.prompt])[0])
+    def _painted(self, recipe: Recipe, missing: Sequence[Question]) -> Iterator[tuple[Question, torch.Tensor]]:
+        for question, picture in zip(missing, self._paint(recipe, missing), strict=True):
+            check(self._progress)
+            self.painted += 1
+            yield question, picture
+
+    def _kept(self, question: Question, score: float, picture: torch.Tensor) -> float:
         if not math.isfinite(score):
             raise SoupError(f"The scorer gave {score} for a picture of {question.prompt!r}; if it is black, the soup "
                             "has numbers that its precision cannot hold.")

@@ -37,7 +37,7 @@ def expanded(dynprompt: Any, node_id: str, link: Any, key: str, pictures: Any, p
              ) -> tuple[dict[str, Any], list[Any]]:
     """The graph that has a candidate scored, and the links to the next Select Soup's outputs.
 
-    ``key`` is that of the evaluation; the next Select Soup finds it in its own id, see :func:`answered`.
+    ``key`` is that of the evaluation; the next Select Soup has it in its own id, see :func:`is_answer`.
     """
     built = GraphBuilder(prefix=f"{dynprompt.get_real_node_id(node_id)}.{key[:_KEY]}.")
     inputs = {name: value for name, value in dynprompt.get_node(node_id)["inputs"].items() if name != "answer"}
@@ -46,13 +46,9 @@ def expanded(dynprompt: Any, node_id: str, link: Any, key: str, pictures: Any, p
     return built.finalize(), [after.out(output) for output in range(3)]
 
 
-def answered(node_id: str) -> str:
-    """The beginning of the key of the evaluation that this Select Soup is given; empty if it is the first one."""
-    return node_id.split(".")[-2] if node_id.endswith(".select") else ""
-
-
 def is_answer(node_id: str, key: str) -> bool:
-    return answered(node_id) == key[:_KEY]
+    """Whether this Select Soup was made to be given the score of that evaluation."""
+    return node_id.endswith(f".{key[:_KEY]}.select")
 
 
 def _behind(dynprompt: Any, name: str, known: dict[str, bool]) -> bool:

@@ -23,7 +23,7 @@ from ..diffusion_soup.score.pictures import to_pil
 from . import bridge
 from .pantry import cooked, pantry
 
-#: The name of the folders of scorers for extra_model_paths.yaml, and where it is below models.
+#: The name of the folders of scorers in extra_model_paths.yaml.
 SCORERS = "diffusion_soup_scorers"
 _PREVIEW_SIDE = 512
 
@@ -40,8 +40,7 @@ def evaluations() -> Evaluations:
 
 def scorer_folders() -> list[Path]:
     """models/diffusion_soup/scorers, and what the user adds to it."""
-    if SCORERS not in folder_paths.folder_names_and_paths:
-        folder_paths.add_model_folder_path(SCORERS, str(Path(folder_paths.models_dir, "diffusion_soup", "scorers")))
+    folder_paths.add_model_folder_path(SCORERS, str(Path(folder_paths.models_dir, "diffusion_soup", "scorers")))
     return [Path(path) for path in folder_paths.get_folder_paths(SCORERS)]
 
 
@@ -61,7 +60,8 @@ class Judge:
     """A scorer whose module ComfyUI moves to its device and off it, as it does with models."""
 
     def __init__(self, spec: str) -> None:
-        self._scorer: Scorer = open_scorer(spec, scorer_folders(), bridge.model_folders().hashes)
+        self._scorer: Scorer = open_scorer(spec, scorer_folders(), bridge.model_folders().hashes,
+                                            bridge.NodeProgress())
         self.identity = self._scorer.identity
         self._patcher = comfy.model_patcher.ModelPatcher(
             self._scorer.module, load_device=comfy.model_management.get_torch_device(),

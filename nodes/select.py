@@ -19,14 +19,15 @@ from ..diffusion_soup.score.pictures import to_pil
 from ..diffusion_soup.select import METHODS, Path, search
 from ..diffusion_soup.shares import GROUPINGS, grouped
 from ..diffusion_soup.trial import Prompts, Trial
-from . import asking, bridge, compat, drawing, painting
+from . import asking, bridge, compat, drawing, painting, rating
 from .compat import named
 from .pantry import pantry
 
 CATEGORY = "diffusion soup/selection"
 GRAPH = "graph"
 _MOST_CELLS = 400
-_SEED = dict(default=0, min=0, max=2**64 - 1, control_after_generate=True)
+#: It stays as it is from one run to the next: with another seed a search would begin anew.
+_SEED = dict(default=0, min=0, max=2**64 - 1, control_after_generate=False)
 _SIZE = dict(default=512, min=64, max=4096, step=8)
 
 
@@ -93,8 +94,9 @@ class DSoupSelect(io.ComfyNode):
                                             "base and dtype of the soups."),
                 io.String.Input("prompts", default="", multiline=True,
                                 tooltip="What every candidate paints, one prompt a line."),
-                io.Combo.Input("scorer", options=[*painting.scorers(), GRAPH],
-                               tooltip="Who judges the pictures. graph: nodes of yours, from Soup Candidate to score. "
+                io.Combo.Input("scorer", options=[*painting.scorers(), rating.BY_HAND, GRAPH],
+                               tooltip="Who judges the pictures. by hand: you, with stars in the browser. "
+                                       "graph: nodes of yours, from Soup Candidate to score. "
                                        "Others are found in models/diffusion_soup/scorers, see the help."),
                 io.Combo.Input("method", options=list(METHODS),
                                tooltip="; ".join(f"{each.name}: {each.title}" for each in METHODS.values()) + "."),
@@ -134,6 +136,10 @@ class DSoupSelect(io.ComfyNode):
             progress = painting.PictureProgress()
             if scorer == GRAPH:
                 trial: Trial = _Asking(asked, painter, asking.scored_by(dynprompt, score), node_id, answer)
+            elif scorer == rating.BY_HAND:
+                trial = Trial(asked, painting.evaluations(), rating.BY_HAND, _shown(painter, progress),
+                              lambda images, texts: rating.rate(images, texts, real_id), painting.Quiet(),
+                              together=True)
             else:
                 judge = painting.judge(scorer)
                 trial = Trial(asked, painting.evaluations(), judge.identity, _shown(painter, progress), judge,

@@ -16,6 +16,7 @@ import torch
 
 from ..errors import FileError, RecipeError, shown
 from ..hashes import HashCache
+from ..progress import Progress, Silent
 from .clip import Aesthetic, ClipScore, PickScore, clip_folder, head_file
 from .files import weights_files
 from .image_reward import ImageReward, is_image_reward
@@ -39,7 +40,7 @@ class Kind:
 
     name: str
     title: str
-    open: Callable[[Path, HashCache], Scorer]
+    open: Callable[[Path, HashCache, Progress], Scorer]
     fits: Callable[[Path], bool]
 
 
@@ -51,10 +52,12 @@ KINDS = {kind.name: kind for kind in (
 )}
 
 
-def open_scorer(spec: str, folders: Sequence[Path] = (), hashes: HashCache | None = None) -> Scorer:
+def open_scorer(spec: str, folders: Sequence[Path] = (), hashes: HashCache | None = None,
+                progress: Progress | None = None) -> Scorer:
     """The scorer ``NAME:FOLDER``; a relative folder is looked for in ``folders``. On the CPU, in float32.
 
-    Raises :class:`SoupError` with a sentence that says what is missing and where it was expected.
+    Raises :class:`SoupError` with a sentence that says what is missing and where it was expected, and
+    :class:`Cancelled`.
     """
     name, colon, where = spec.partition(":")
     if name not in KINDS or not colon or not where.strip():
@@ -65,7 +68,7 @@ def open_scorer(spec: str, folders: Sequence[Path] = (), hashes: HashCache | Non
     if found is None:
         raise FileError(f"The folder {where.strip()} of the scorer {name} was not found; looked in "
                         f"{', '.join(str(each.parent) for each in tried)}. Put its files there.")
-    return KINDS[name].open(found, hashes or HashCache())
+    return KINDS[name].open(found, hashes or HashCache(), progress or Silent())
 
 
 def offered(folders: Sequence[Path]) -> list[str]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import FileError
 from ..hashes import HashCache
+from ..progress import Progress
 from .files import fill, identity, read_json, read_weights, tokenizer, transformers, weights_files
 from .pictures import prepared
 from .towers import ClipModel
@@ -38,7 +39,7 @@ def head_file(folder: Path) -> Path | None:
 class Clip:
     """Image and text embeddings, each of length 1."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, progress: Progress) -> None:
         transformers()
         settings = read_json(folder / "config.json")
         file = _clip_file(folder)
@@ -52,7 +53,7 @@ class Clip:
         except Exception as error:  # settings that make no model can raise anything
             raise FileError(f"config.json in {folder.name} does not describe a CLIP ({type(error).__name__}); download "
                             "it again.") from None
-        fill(self.module, read_weights(file), file, "the CLIP that its config.json describes")
+        fill(self.module, read_weights(file, progress), file, "the CLIP that its config.json describes")
         self.files = [file, *(path for name in _WORDS if (path := folder / name).is_file())]
         self._folder, self._tokenizer = folder, cast(Any, None)
 
@@ -77,10 +78,10 @@ class Clip:
 class ClipScore:
     """2.5 · max(cos, 0) between picture and "A photo depicts " + prompt: Hessel et al., arXiv 2104.08718."""
 
-    def __init__(self, folder: Path, hashes: HashCache) -> None:
-        self._clip = Clip(folder)
+    def __init__(self, folder: Path, hashes: HashCache, progress: Progress) -> None:
+        self._clip = Clip(folder, progress)
         self.module: nn.Module = self._clip.module
-        self.identity = identity("clipscore", self._clip.files, hashes)
+        self.identity = identity("clipscore", self._clip.files, hashes, progress)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor, prompts: Sequence[str]) -> list[float]:
@@ -91,10 +92,10 @@ class ClipScore:
 class PickScore:
     """The model's own scale times the cosine of picture and prompt: Kirstain et al., arXiv 2305.01569."""
 
-    def __init__(self, folder: Path, hashes: HashCache) -> None:
-        self._clip = Clip(folder)
+    def __init__(self, folder: Path, hashes: HashCache, progress: Progress) -> None:
+        self._clip = Clip(folder, progress)
         self.module: nn.Module = self._clip.module
-        self.identity = identity("pickscore", self._clip.files, hashes)
+        self.identity = identity("pickscore", self._clip.files, hashes, progress)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor, prompts: Sequence[str]) -> list[float]:
@@ -108,18 +109,18 @@ class Aesthetic:
     Its head lies beside the CLIP ViT-L/14 it was trained on. The prompt has no say in it.
     """
 
-    def __init__(self, folder: Path, hashes: HashCache) -> None:
-        self._clip = Clip(folder)
+    def __init__(self, folder: Path, hashes: HashCache, progress: Progress) -> None:
+        self._clip = Clip(folder, progress)
         file = head_file(folder)
         if file is None:
             raise FileError(f"{folder.name} has no aesthetic predictor: expected its file, such as "
                             f"sac+logos+ava1-l14-linearMSE.pth, beside the CLIP in {folder}.")
-        weights = read_weights(file)
+        weights = read_weights(file, progress)
         with torch.device("meta"):
             self._head = Head(self._clip.module.width)
         fill(self._head, weights, file, "the aesthetic predictor's head for this CLIP, five layers on its embedding")
         self.module: nn.Module = nn.ModuleList([self._clip.module, self._head])
-        self.identity = identity("aesthetic", [*self._clip.files, file], hashes)
+        self.identity = identity("aesthetic", [*self._clip.files, file], hashes, progress)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor, prompts: Sequence[str]) -> list[float]:

@@ -14,6 +14,7 @@ import torch
 from ..checkpoint import PICKLE_SUFFIXES, open_checkpoint
 from ..errors import FileError, SoupError
 from ..hashes import HashCache
+from ..progress import Progress, check
 
 _SUFFIXES = PICKLE_SUFFIXES | {".safetensors"}
 Weights = Mapping[str, torch.Tensor]
@@ -46,11 +47,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return {}
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a file, floating point ones as float32. Raises :class:`FileError`."""
+def read_weights(path: Path, progress: Progress) -> dict[str, torch.Tensor]:
+    """All tensors of a file, floating point ones as float32. Raises :class:`FileError` and :class:`Cancelled`."""
+    found = {}
     with open_checkpoint(path) as checkpoint:
-        found = {name: checkpoint.tensor(name) for name in checkpoint.tensors}
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
+        for done, name in enumerate(checkpoint.tensors):
+            check(progress)
+            progress.step(done, len(checkpoint.tensors), "scorer")
+            tensor = checkpoint.tensor(name)
+            found[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return found
 
 
 def fill(module: torch.nn.Module, weights: Weights, file: Path, what: str) -> None:
@@ -71,11 +77,11 @@ def fill(module: torch.nn.Module, weights: Weights, file: Path, what: str) -> No
     module.requires_grad_(False).eval()
 
 
-def identity(name: str, files: Iterable[Path], hashes: HashCache) -> str:
+def identity(name: str, files: Iterable[Path], hashes: HashCache, progress: Progress) -> str:
     """A scorer's name with the hash of all its files."""
     digest = hashlib.sha256()
     for path in files:
-        digest.update(hashes.sha256(path).encode())
+        digest.update(hashes.sha256(path, progress).encode())
     return f"{name} {digest.hexdigest()}"
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import FileError
 from ..hashes import HashCache
+from ..progress import Progress
 from .clip import Head, clip_folder
 from .files import Weights, fill, identity, read_weights, tokenizer, transformers, weights_files
 from .pictures import prepared
@@ -34,13 +35,13 @@ def is_image_reward(folder: Path) -> bool:
 class ImageReward:
     """The folder holds ``ImageReward.pt`` and the words of bert-base-uncased (``vocab.txt`` or ``tokenizer.json``)."""
 
-    def __init__(self, folder: Path, hashes: HashCache) -> None:
+    def __init__(self, folder: Path, hashes: HashCache, progress: Progress) -> None:
         transformers()
         file = next(iter(weights_files(folder)), None)
         if file is None:
             raise FileError(f"{folder.name} has no weights; expected ImageReward.pt and vocab.txt of bert-base-uncased "
                             f"in {folder}.")
-        weights = read_weights(file)
+        weights = read_weights(file, progress)
         try:
             with torch.device("meta"):
                 model = _Model(weights)
@@ -52,7 +53,7 @@ class ImageReward:
         self._model = model
         self._tokenizer = tokenizer("BertTokenizer", folder, "vocab.txt")
         words = [path for name in _WORDS if (path := folder / name).is_file()]
-        self.identity = identity("imagereward", [file, *words], hashes)
+        self.identity = identity("imagereward", [file, *words], hashes, progress)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor, prompts: Sequence[str]) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server import PromptServer
 
-from . import blocks, ingredients, recipes, styles
+from . import blocks, ingredients, rating, recipes, styles
 
 
 def serve() -> None:
@@ -13,7 +13,7 @@ def serve() -> None:
     if server is None:
         return
     known = {(getattr(route, "method", None), getattr(route, "path", None)) for route in server.routes}
-    for part in (styles, blocks, ingredients, recipes):
+    for part in (styles, blocks, ingredients, recipes, rating):
         for method, path, handler in part.ROUTES:
             if (method, path) not in known:
                 server.routes.route(method, path)(handler)

@@ -25,13 +25,13 @@ _PAGE, _LARGEST_PAGE = 40, 200
 async def _recipe(request: web.Request) -> web.Response:
     """A recipe as it was understood, or those of a graph: hash, shares, and where its files are. Changes nothing."""
     try:
-        data = await _body(request)
+        data = await body_of(request)
         return web.json_response(await asyncio.to_thread(_answer, data))
     except SoupError as error:
         return web.json_response({"error": str(error)}, status=400)
 
 
-async def _body(request: web.Request) -> dict[str, Any]:
+async def body_of(request: web.Request) -> dict[str, Any]:
     if (request.content_length or 0) > _MOST_BYTES:
         raise RecipeError(f"This is larger than {_MOST_BYTES >> 20} MB, which no recipe is.")
     text = bytearray()
@@ -126,7 +126,7 @@ def _whole(text: str | None, otherwise: int) -> int:
 async def _change_log(request: web.Request) -> web.Response:
     """``{"delete": hash}``, ``{"clear": true}``, or ``{"gather": true}``: a prompt is done, keep its pictures."""
     try:
-        data = await _body(request)
+        data = await body_of(request)
     except SoupError as error:
         return web.json_response({"error": str(error)}, status=400)
     try:

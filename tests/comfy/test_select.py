@@ -3,12 +3,20 @@
 import itertools
 import json
 import math
+import tempfile
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
 
 import pytest
 
+from demo.comfyui import Server, install
+
 from ..scorers import blip_folder, clip_folder
-from .graphs import Graph, pictures, same, shown
+from .conftest import base_folder
+from .graphs import Graph, pictures, pixels, same, shown
 
 NAMES = ("ember", "lagoon", "meadow")
 SAMPLING = {"negative": "", "seed": 3, "steps": 1, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal",
@@ -177,6 +185,113 @@ def test_loras_and_a_base(client, comfy):
     graph = Graph()
     select(graph, "ember", "ink", base="demo-base.safetensors")
     told(client.run(graph), graph)
+
+
+def question(client):
+    return json.loads(client.get("/diffusion_soup/rating"))["question"]
+
+
+def wait_for_question(client, watch, known=""):
+    """The next question, as the browser is told of it."""
+    while True:
+        found = question(client)
+        if found and found["id"] != known:
+            assert any(event.data["question"]["id"] == found["id"] for event in watch.of("diffusion_soup.rating")
+                       if event.data["question"]) or watch.wait("diffusion_soup.rating")
+            return found
+        assert not watch.of("execution_error") and not watch.of("execution_success")
+        time.sleep(0.02)
+
+
+def rate(client, found, *stars):
+    client.post("/diffusion_soup/rating", {"id": found["id"], "stars": list(stars)})
+
+
+def test_by_hand(client, comfy):
+    """lagoon gets the most stars; pictures come with their prompts and without names."""
+    graph = Graph()
+    select(graph, "ember", "lagoon", scorer="by hand", prompts="hills\na lake")
+    before = count(comfy)
+    watch = client.watch()
+    prompt = client.queue(graph)
+    known, asked = "", []
+    for stars in ((1, 2), (5, 4), (3, 3)):
+        found = wait_for_question(client, watch, known)
+        known = found["id"]
+        assert found["prompts"] == ["hills", "a lake"] and found["stars"] == 5
+        asked.append([pixels(client.get(f"/diffusion_soup/rating/picture?id={known}&at={at}")) for at in range(2)])
+        rate(client, found, *stars)
+    watch.wait("executing", node=None, prompt_id=prompt)
+    result = client.result(prompt, watch)
+    assert told(result, graph)[1] == 4.5
+    assert all(picture.shape == (64, 64, 3) for pair in asked for picture in pair) and not same(*asked[0])
+    assert question(client) is None
+    assert count(comfy) - before == 6
+
+
+def test_by_hand_interrupted(client, comfy):
+    """Cancelled while it waits, at once; what was rated is not asked again, and the queue goes on."""
+    graph = Graph()
+    select(graph, "ember", "lagoon", scorer="by hand")
+    watch = client.watch()
+    prompt = client.queue(graph)
+    first = wait_for_question(client, watch)
+    rate(client, first, 2)
+    wait_for_question(client, watch, first["id"])
+    sent = time.perf_counter()
+    client.interrupt()
+    watch.wait("executing", node=None, prompt_id=prompt)
+    assert client.result(prompt, watch).status == "interrupted" and time.perf_counter() - sent < 2
+    assert question(client) is None
+    watch = client.watch()
+    prompt = client.queue(graph)
+    known = ""
+    for stars in (1, 1):
+        found = wait_for_question(client, watch, known)
+        known = found["id"]
+        rate(client, found, stars)
+    watch.wait("executing", node=None, prompt_id=prompt)
+    assert told(client.result(prompt, watch), graph)[1] == 2, "one alone and the soup are left to rate"
+
+
+def test_ratings_that_are_none(client):
+    graph = Graph()
+    select(graph, "ember", "lagoon", scorer="by hand")
+    watch = client.watch()
+    prompt = client.queue(graph)
+    found = wait_for_question(client, watch)
+    for body, words in (({"id": "x", "stars": [3]}, "not waiting"), ({"id": found["id"], "stars": [6]}, "from 1 to 5"),
+                        ({"id": found["id"], "stars": [3, 3]}, "Expected 1 ratings"), ({"id": found["id"]}, "from 1"),
+                        ({"id": found["id"], "stars": [True]}, "from 1 to 5"), ([], "JSON object")):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            client.post("/diffusion_soup/rating", body)
+        assert error.value.code == 400 and words in json.load(error.value)["error"]
+    for wrong in (f"id={found['id']}&at=1", f"id={found['id']}&at=-1", "id=x&at=0", "", f"id={found['id']}&at=²"):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            client.get(f"/diffusion_soup/rating/picture?{urllib.parse.quote(wrong, safe='=&')}")
+        assert error.value.code == 404
+    client.interrupt()
+    watch.wait("executing", node=None, prompt_id=prompt)
+
+
+@pytest.mark.slow
+def test_by_hand_without_a_browser(shelf, monkeypatch):
+    """Nobody is waited for long: the queue is free again, and the run says why."""
+    monkeypatch.setattr("demo.comfyui.Client", lambda url: None)  # it listens as a browser does
+    with tempfile.TemporaryDirectory(prefix="comfy-", ignore_cleanup_errors=True) as base, \
+            Server(install(), base_folder(Path(base), shelf)) as server:
+        graph = Graph()
+        select(graph, "ember", "lagoon", scorer="by hand")
+        local = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        request = urllib.request.Request(f"{server.url}/prompt", json.dumps({"prompt": graph}).encode(),
+                                         {"Content-Type": "application/json"})
+        prompt = json.load(local.open(request))["prompt_id"]
+        end = time.monotonic() + 150
+        while not (history := json.load(local.open(f"{server.url}/history/{prompt}"))):
+            assert time.monotonic() < end
+            time.sleep(0.5)
+        messages = dict(history[prompt]["status"]["messages"])
+        assert "no browser is open" in messages["execution_error"]["exception_message"]
 
 
 def test_score_node(client):

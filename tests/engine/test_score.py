@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from demo.launch import declare_missing_operators
-from diffusion_soup import SoupError
+from diffusion_soup import Cancelled, SoupError
 from diffusion_soup.score import KINDS, offered, open_scorer
 from diffusion_soup.score.pictures import MEAN, STD, prepared
 
@@ -173,6 +173,28 @@ def test_identity_is_that_of_the_files(tmp_path):
     weights, _ = clip_folder(tmp_path / "other")
     save_file({**weights, "logit_scale": torch.tensor(3.0)}, tmp_path / "other/model.safetensors")
     assert open_scorer("clipscore:other", [tmp_path]).identity != first
+
+
+def test_opening_can_be_stopped(tmp_path):
+    """While weights are read, and while they are hashed."""
+    class Stop:
+        def __init__(self, after):
+            self.after = after
+
+        def step(self, done, total, what):
+            pass
+
+        def cancelled(self):
+            self.after -= 1
+            return self.after < 0
+
+    clip_folder(tmp_path / "clip")
+    blip_folder(tmp_path / "reward")
+    for spec in ("clipscore:clip", "imagereward:reward"):
+        for after in (0, 5):
+            with pytest.raises(Cancelled):
+                open_scorer(spec, [tmp_path], progress=Stop(after))
+        assert open_scorer(spec, [tmp_path], progress=Stop(10_000)).identity
 
 
 def test_what_is_offered(tmp_path):

@@ -82,6 +82,21 @@ def test_stopped_at_any_picture_it_goes_on_there(tmp_path, method):
         assert rest.painted == whole.painted - cut
 
 
+def test_all_pictures_of_a_recipe_together(tmp_path):
+    """As people rate them."""
+    asked = []
+
+    def several(images, prompts):
+        asked.append((len(images), list(prompts)))
+        return score(images, prompts)
+
+    one = Trial(Prompts(("a fox", "a cat"), seeds=(1, 2)), Evaluations(tmp_path / "e.jsonl"), "x", paint, several,
+                together=True)
+    path = search(soup(*NAMES[:2]), one)
+    assert asked == [(4, ["a fox", "a fox", "a cat", "a cat"])] * 3 and one.painted == 12
+    assert search(soup(*NAMES[:2]), one) == path and len(asked) == 3
+
+
 def test_seeds(tmp_path):
     several = trial(tmp_path, seeds=(3, 4, 5))
     several(soup("ember"))
