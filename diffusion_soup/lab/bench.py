@@ -28,7 +28,7 @@ from .sampling import generate, mean_velocity
 from .scores import fid
 from .shards import DOMAINS, WORLD, Shard
 from .train_judge import the_judge
-from .training import Run, noised, trained
+from .training import Run, facts, noised, trained
 from .world import Scenes
 
 
@@ -70,6 +70,7 @@ class Bench:
         self.progress = progress or Silent()
         self.judge = the_judge(preset.judge, folder, self.progress)
         self.models = ModelFolders({"checkpoint": [folder]}, HashCache(folder / "hashes.json"))
+        self._used: set[str] = set()
         self.base = preset.base(seed)
         self.specialists = preset.specialists(seed)
 
@@ -82,10 +83,22 @@ class Bench:
     def recipe(self, runs: Sequence[Run], weights: Sequence[float] = ()) -> Recipe:
         """Its recipe, with the hashes of the files; the runs are trained if they were not yet."""
         for run in (self.base, *runs):
-            trained(run, self.folder, self.preset.device, self.progress)
+            self._train(run)
         recipe = Recipe(tuple(Ingredient(run.file, weight=weight) for run, weight in
                               zip(runs, weights or [1.0] * len(runs))), base=ModelFile(self.base.file))
         return resolve(recipe, self.models, self.progress)
+
+    @property
+    def training_seconds(self) -> dict[str, float]:
+        """How long the training of each file took that was used so far, whenever that was."""
+        return {file: facts(self.folder / file)["seconds"] for file in sorted(self._used)}
+
+    def _train(self, run: Run) -> None:
+        trained(run, self.folder, self.preset.device, self.progress)
+        each: Run | None = run
+        while each is not None:
+            self._used.add(each.file)
+            each = each.start
 
     def tensors(self, recipe: Recipe) -> dict[str, Tensor]:
         """What the engine makes of a recipe, by key."""

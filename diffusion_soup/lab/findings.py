@@ -36,7 +36,7 @@ def _continual(tables: Sequence[Table]) -> str:
     for what in ("all", "the first"):
         start, soup, chain = (_mean(tables, row, f"{name}: loss on {what}") for row, name in (
             (first, "soup"), (last, "soup"), (last, "one after the other")))
-        told.append(f"on {what} it goes from {start:.4f} to {soup:.4f} in the soup and to {chain:.4f} in the model "
+        told.append(f"on {what} goes from {start:.4f} to {soup:.4f} in the soup and to {chain:.4f} in the model "
                     "that is fine-tuned on")
     return f"Here, from one shard to all of them, the loss {'; '.join(told)}."
 

@@ -45,13 +45,16 @@ def study(preset: Preset, seeds: Sequence[int], folder: Path, names: Sequence[st
         raise SoupError(f"There is no experiment called {unknown[0]}; there are {', '.join(EXPERIMENTS)}.")
     tables: dict[str, dict[str, Table]] = {name: {} for name in chosen}
     seconds: dict[str, float] = {}
+    training: dict[str, dict[str, float]] = {}
     for seed in seeds:
         started, bench = time.monotonic(), Bench(preset, seed, folder, progress)
         for name in chosen:
             tables[name][str(seed)] = EXPERIMENTS[name].measure(bench)
         seconds[str(seed)] = round(time.monotonic() - started, 1)
+        training[str(seed)] = bench.training_seconds
     judge = the_judge(preset.judge, folder, progress)
-    return {"preset": preset.name, "seeds": list(seeds), "seconds": seconds, "threads": torch.get_num_threads(),
+    return {"preset": preset.name, "seeds": list(seeds), "seconds": seconds, "training": training,
+            "threads": torch.get_num_threads(),
             "machine": machine(preset.device), "judge": {kind: dict(found) for kind, found in judge.report.items()},
             "tables": tables}
 
@@ -95,14 +98,16 @@ def write(found: Mapping[str, Any], folder: Path, pictures: Tensor | None = None
 
 def markdown(found: Mapping[str, Any], pictures: Mapping[str, Path] | None = None) -> str:
     """The tables of a study for people: mean over the seeds, and ± the standard deviation where there are several."""
-    seeds, minutes = found["seeds"], [each / 60 for each in found["seconds"].values()]
-    judge = found["judge"]
+    seeds, judge, seconds = found["seeds"], found["judge"], found["seconds"].values()
+    training = [sum(each.values()) for each in found["training"].values()]
     lines = ["# The lab's study", "",
              f"Preset `{found['preset']}`, {len(seeds)} seed{'s' * (len(seeds) > 1)} "
              f"({', '.join(map(str, seeds))}), on {found['machine']}.",
              f"The judge has {judge['clean']['all']:.1%} of the facts of drawn pictures right, and "
              f"{judge['disturbed']['all']:.1%} of disturbed ones: no score can mean more than that.",
-             f"This run took {statistics.mean(minutes):.1f} minutes a seed, without what was already there.", ""]
+             f"The {len(next(iter(found['training'].values())))} models of a seed were trained in "
+             f"{statistics.mean(training) / 60:.0f} minutes; this run took {statistics.mean(seconds) / 60:.1f} minutes "
+             "a seed, without what was there already.", ""]
     if pictures and "pictures" in pictures:
         lines += [f"![Pictures of the study]({pictures['pictures'].name})", "",
                   f"One caption a column, the same noise in every row: {', '.join(ROWS)}.", ""]

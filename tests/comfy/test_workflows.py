@@ -18,6 +18,7 @@ SHRINK = 4  # what belongs to places of a picture is this many times smaller in 
 PLACED = {"DSoupCanvas", "DSoupRegion", "DSoupRegionGrid", "DSoupRegionsFromMask", "DSoupPanoramaTile", "EmptyImage",
           "SolidMask", "ImageCompositeMasked", "MaskComposite"}
 SMALL = {"width": 64, "height": 64, "steps": 1}
+SCORED = {"scorer": "clipscore:clip-vit-large-patch14"}  # nobody rates by hand here
 PIXELS = {"x", "y", "width", "height", "tile_width", "tile_height", "overlap_x", "overlap_y", "grid_overlap_x",
           "grid_overlap_y", "feather", "margin", "soft"}
 
@@ -33,7 +34,7 @@ def test_runs(client, file):
     prompt = workflow_to_prompt(load(file), client.object_info())
     for node in prompt.values():
         node["inputs"] |= {"KSampler": {"steps": 2}, "DSoupStyleSheet": {"steps": 2},
-                           "DSoupGrid": SMALL, "DSoupSelect": SMALL,
+                           "DSoupGrid": SMALL, "DSoupSelect": SMALL | SCORED,
                            "EmptyLatentImage": {"width": 64, "height": 64}}.get(node["class_type"], {})
         if node["class_type"] in PLACED:
             node["inputs"] |= {name: node["inputs"][name] // SHRINK for name in PIXELS & node["inputs"].keys()}

@@ -65,6 +65,11 @@ def test_a_soup_without_a_shard_is_to_the_bit_the_one_that_never_had_it(found):
     assert [row["tensors unlike never added"] for row in found["tables"]["unlearning"]["0"].values()] == [0.0] * 4
 
 
+def test_the_seconds_of_every_training_are_told(folder, found):
+    told = found["training"]["0"]
+    assert set(told) == {path.name for path in folder.glob("model-*")} and all(each > 0 for each in told.values())
+
+
 def test_specialists_of_a_crossing_never_saw_it():
     for at, (style, form) in enumerate(CROSSINGS):
         hand, body, both = TINY.crossing(at, 0)
