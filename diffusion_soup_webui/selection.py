@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 TWICE = "A selection among these ingredients is under way already."
 STOPPED = "The model before is in use; what was scored is kept, and Select goes on there."
+SHARED = ("coordinate", "cma")  # methods that search for shares, from those of the recipe
 NO_CMA = "CMA search needs the library cma in the WebUI's Python: pip install cma, or choose coordinate."
 
 
@@ -118,6 +119,11 @@ class Selections:
     def _check(self, recipe: Recipe, settings: Settings) -> Settings:
         if len(recipe.ingredients) < 2:
             raise RecipeError("Selection needs at least two ingredients to choose among. Add another one.")
+        silent = next((each for each in recipe.ingredients if settings.method not in SHARED and not any(
+            (each.weight, *each.blocks.values(), *each.elements))), None)
+        if silent is not None:
+            raise RecipeError(f"{silent.file} has a share of 0, so it cannot be tried alone. Give it a share, or leave "
+                              "it out.")
         settings.read_prompts()
         known = self.offered()
         if not known["scorers"]:

@@ -143,16 +143,15 @@ def selected(draft: Draft, recipe: Recipe) -> Draft:
 
     The recipe's own table where its ingredients are not among the rows that count.
     """
-    left = list(recipe.ingredients)
-    rows = []
+    left, rows, inside = list(recipe.ingredients), [], draft.counted()
     for row in draft.rows:
-        same = left[0] if left and row in draft.counted() and _is_of(row, left[0]) else None
-        if same is None:
-            rows.append(dataclasses.replace(row, muted=True, solo=False))
-            continue
-        left.pop(0)
-        blocks = row.blocks if row.blocks.weights(same.weight) == dict(same.blocks) else BlockText.of(same.blocks)
-        rows.append(dataclasses.replace(row, share=same.weight, blocks=blocks))
+        if row in inside and left and _is_of(row, left[0]):
+            same = left.pop(0)
+            blocks = row.blocks if row.blocks.weights(same.weight) == dict(same.blocks) else BlockText.of(same.blocks)
+            row = dataclasses.replace(row, share=same.weight, blocks=blocks)
+        elif row in inside:
+            row = dataclasses.replace(row, muted=True, solo=False)
+        rows.append(row)
     return from_recipe(recipe) if left else dataclasses.replace(draft, rows=tuple(rows))
 
 

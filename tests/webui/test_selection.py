@@ -184,7 +184,8 @@ def test_a_picture_that_fails(webui, kitchen, painted, monkeypatch):
 
 @pytest.mark.parametrize("wanted, more, sentence", [
     (recipe(a=1), {}, "at least two ingredients"), (recipe(a=1, b=1), {"prompts": " \n# none\n"}, "no prompt"),
-    (recipe(a=1, x=1), {}, "x.safetensors was not found"), (recipe(a=1, b=1), {"scorer": ""}, "There is no scorer ''"),
+    (recipe(a=1, b=0), {}, "b.safetensors has a share of 0"), (recipe(a=1, x=1), {}, "x.safetensors was not found"),
+    (recipe(a=1, b=1), {"scorer": ""}, "There is no scorer ''"),
     (recipe(a=1, b=1), {"scorer": "clipscore:gone"}, "there are: clipscore:tiny, pickscore:tiny"),
     (recipe(a=1, b=1), {"sampler": "Best"}, "no sampler 'Best'; it has: Euler, DPM"),
 ])
