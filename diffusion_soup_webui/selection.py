@@ -1,8 +1,8 @@
 """Selection: which of the table's ingredients belong into the soup, by what a scorer says of the host's own pictures.
 
 Each candidate is cooked into the one model in memory and lent for its pictures, as a cell of a grid is, so what is in
-use stays in use. The host's lock is held for one candidate at a time: whoever waits for a picture gets it in between,
-made with what is in use.
+use stays in use. The host's lock is held for one picture at a time: whoever waits for a picture gets it in between,
+made with what is in use, and the candidate is cooked again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .jobs import Job, Jobs, Status, Turn
 from .table import title
 
 if TYPE_CHECKING:
-    from .pot import Pot
+    from .pot import Held, Pot
 
 TWICE = "A selection among these ingredients is under way already."
 STOPPED = "The model before is in use; what was scored is kept, and Select goes on there."
@@ -170,39 +170,42 @@ class Selections:
 
 
 class _Easel:
-    """The ``paint`` of a trial: a candidate is cooked in the host's turn, and its pictures are made there."""
+    """The ``paint`` of a trial: each picture is made in a turn of its own, for which the candidate is lent."""
 
     def __init__(self, host: Host, pot: Pot, models: ModelFolders, sampling: dict[str, Any], bar: _Bar) -> None:
         self._host, self._pot, self._models, self._sampling, self._bar = host, pot, models, sampling, bar
-        self._painting: Iterator[torch.Tensor] | None = None
 
     def __call__(self, recipe: Recipe, questions: Sequence[Question]) -> Iterator[torch.Tensor]:
-        self._painting = self._painted(recipe, questions)
-        return self._painting
-
-    def _painted(self, recipe: Recipe, questions: Sequence[Question]) -> Iterator[torch.Tensor]:
         self._bar.soup = title(recipe)
-        with Turn(self._host.turn, self._bar.job) as turn:
-            turn.come()
-            plan = prepare(recipe, self._models, self._bar.quiet)
-            try:
-                self._bar.say("cooking")
-                self._pot.lend(plan, self._models, self._bar.quiet)
-            finally:
-                plan.close()
-            for at, question in enumerate(questions):
+        soup: Held | None = None
+        for at, question in enumerate(questions):
+            with Turn(self._host.turn, self._bar.job) as turn:
+                turn.come()
+                self._bar.picture(at, len(questions), "cooking for picture")
+                soup = self._lent(recipe, soup)
                 self._bar.picture(at, len(questions))
-                yield pictures.paint(question, self._sampling, self._bar.quiet)
+                picture = pictures.paint(question, self._sampling, self._bar.quiet)
+            yield picture
+
+    def _lent(self, recipe: Recipe, soup: Held | None) -> Held:
+        """The candidate is the model in memory: cooked, unless nobody had another one since its last picture."""
+        if soup is not None:
+            return self._pot.lend_again(soup, self._bar.quiet)
+        plan = prepare(recipe, self._models, self._bar.quiet)
+        try:
+            return self._pot.lend(plan, self._models, self._bar.quiet)
+        finally:
+            plan.close()
 
     def close(self) -> None:
         """The end: what is in use is the model in memory again, unless somebody's picture has had it so already."""
-        if self._painting is not None:
-            self._painting.close()  # type: ignore[attr-defined]  # a turn that was broken off ends here
-            self._host.turn.acquire()
-            try:
-                self._pot.take_back(Silent())
-            finally:
-                self._host.turn.release()
+        if not self._pot.lends:
+            return
+        self._host.turn.acquire()
+        try:
+            self._pot.take_back(Silent())
+        finally:
+            self._host.turn.release()
 
 
 class _Quiet:
@@ -234,17 +237,14 @@ class _Bar:
     def cancelled(self) -> bool:
         return self.job.cancelled()
 
-    def picture(self, at: int, missing: int) -> None:
-        """The at-th of the pictures that a soup still needs is begun."""
+    def picture(self, at: int, missing: int, what: str = "picture") -> None:
+        """The at-th of the pictures that a soup still needs is next."""
         self._part = (self._each - missing + at) / self._each
-        self.say(f"picture {self._each - missing + at + 1} of {self._each}" if self._each > 1 else "painting")
+        self._what = f"{what} {self._each - missing + at + 1} of {self._each}" if self._each > 1 else what
+        self._tell(self._part)
 
     def sampled(self, part: float) -> None:
         self._tell(self._part + part / self._each)
-
-    def say(self, what: str) -> None:
-        self._what = what
-        self._tell(self._part)
 
     def _tell(self, part: float) -> None:
         if self.job.cancelled():

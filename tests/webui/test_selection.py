@@ -114,9 +114,9 @@ def test_cancel_keeps_what_was_scored(webui, kitchen, painted, judged, when):
         while "waiting for the WebUI" not in kitchen.status().text:
             kitchen.wait(0.01)
     kitchen.cancel()
+    status = kitchen.wait(10)
     if when == "waiting":
         webui.queue_lock.release()
-    status = kitchen.wait(10)
     assert status.state == "cancelled" and status.text == f"Cancelled. {selection.STOPPED}"
     assert agrees(webui.weights(), before) and kitchen.selections.last is None and not webui.queue_lock.locked()
     done = len(painted.made)
@@ -246,6 +246,6 @@ def test_sampling_steps_are_told(webui, kitchen, painted):
     assert painted.begun.wait(30)
     while not 0.05 < kitchen.status().fraction < 0.3:
         assert kitchen.wait(0.02).state == "cooking"
-    assert kitchen.status().text == "selecting: soup 1 of 3 at most (a 100 %), painting"
+    assert kitchen.status().text == "selecting: soup 1 of 3 at most (a 100 %), picture"
     kitchen.cancel()
     assert kitchen.wait(10).state == "cancelled"
