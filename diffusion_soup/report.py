@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import fonts
 from .panorama.drawing import INK, PAPER, fitted
 from .recipe import Recipe
 from .select import Path, Step
@@ -39,9 +40,7 @@ def report(path: Path, sheet: Callable[[Recipe], Sheet]) -> Image:
 
 
 def _fonts() -> tuple[Any, Any]:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(20), ImageFont.load_default(14)
+    return fonts.font(20), fonts.font(14)
 
 
 def _paper(height: int) -> tuple[Image, Any]:

@@ -12,74 +12,33 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import compare_digest
-from typing import Any, Dict, List, Optional  # noqa: UP035  # pydantic 1 evaluates them on every Python it runs on
+from typing import Any, Dict, Optional  # noqa: UP035  # pydantic 1 evaluates them on every Python it runs on
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
-from pydantic import BaseModel, Field
 
 from diffusion_soup import FileError, Recipe, SoupError
 from diffusion_soup.dmm import EASINGS, MODES
 
-from .styles import TITLE
+from .bodies import (
+    LogAnswer,
+    ReadRequest,
+    RecipeAnswer,
+    RecipeRequest,
+    SaveRequest,
+    ScorersAnswer,
+    SelectionAnswer,
+    SelectRequest,
+    StatusAnswer,
+    StylesAnswer,
+    TasteAnswer,
+)
+from .selection import Selected
 
 PREFIX = "/diffusion-soup/v1"
 _MAX_BODY = 32 << 20
-_RECIPE = "A recipe: the JSON object that the tab exports."
-
-
-class StatusAnswer(BaseModel):
-    """What is being done, or how the last request ended."""
-
-    state: str = Field(description="idle, queued, cooking, done, failed or cancelled")
-    fraction: float = Field(description="of the work, 0 to 1")
-    text: str = Field(description="what is being done, what went wrong, or what is in use")
-    job: int = Field(description="number of the request; rises with every one")
-    recipe_hash: str = ""
-    seconds_left: Optional[float] = None  # noqa: UP045
-    in_use: Optional[str] = Field(None, description="hash of the soup in use; null for a checkpoint")  # noqa: UP045
-
-
-class RecipeRequest(BaseModel):
-    recipe: Dict[str, Any] = Field(description=_RECIPE)  # noqa: UP006
-
-
-class SaveRequest(BaseModel):
-    name: str = Field(description="of the new file in the checkpoint folder")
-    recipe: Optional[Dict[str, Any]] = Field(None, description=_RECIPE + " The soup in use if left out.")  # noqa: UP006,UP045
-    overwrite: bool = False
-
-
-class ReadRequest(BaseModel):
-    recipe: Optional[Dict[str, Any]] = Field(None, description=_RECIPE)  # noqa: UP006,UP045
-    text: str = Field("", description="JSON, a row of supermerger's history, or an infotext of a soup cooked here")
-    picture: str = Field("", description="a PNG that carries a recipe, in base64")
-    checkpoint: str = Field("", description="a checkpoint that says how it was made: a saved soup, or A1111's merge")
-
-
-class RecipeAnswer(BaseModel):
-    recipe: Optional[Dict[str, Any]] = None  # noqa: UP006,UP045
-    hash: str = ""
-    name: str = ""
-
-
-class StylesAnswer(BaseModel):
-    styles: List[str] = Field(description="of the DMM student in use, in order; empty for any other model")  # noqa: UP006
-    modes: List[str] = Field(description="how several styles become one")  # noqa: UP006
-    easings: List[str] = Field(description="ways from one key frame of a schedule to the next")  # noqa: UP006
-    script: str = Field(TITLE, description="in alwayson_scripts, with args [{\"weights\": {\"anime\": 0.7}}] and, "
-                        "where wanted, mode, strength, normalise, extrapolate, schedule")
-
-
-class TasteAnswer(BaseModel):
-    report: str = Field(description="Markdown")
-    heat_map: str = Field(description="PNG in base64")
-
-
-class LogAnswer(BaseModel):
-    entries: List[Dict[str, Any]]  # noqa: UP006
 
 
 def register(kitchen: Any) -> None:
@@ -154,6 +113,19 @@ def router(kitchen: Any) -> APIRouter:
         picture.save(data, "PNG")
         return {"report": report, "heat_map": base64.b64encode(data.getvalue()).decode()}
 
+    @get("/scorers", response_model=ScorersAnswer, summary="The scorers in the folder of models")
+    def scorers() -> Dict[str, Any]:  # noqa: UP006
+        return kitchen.selections.offered()
+
+    @post("/select", response_model=StatusAnswer, summary="Select among ingredients by a scorer; returns at once")
+    def select(request: SelectRequest) -> Dict[str, Any]:  # noqa: UP006
+        with _sentences():
+            return _status(kitchen, kitchen.selections.begin(request.candidates(), request.settings()))
+
+    @get("/selection", response_model=SelectionAnswer, summary="The recipe that was selected last, and its report")
+    def selection() -> Dict[str, Any]:  # noqa: UP006
+        return _selection(kitchen.selections.last)
+
     return routes
 
 
@@ -213,6 +185,15 @@ def _recipe(recipe: Optional[Recipe]) -> Dict[str, Any]:  # noqa: UP006,UP045
         return {"recipe": None, "hash": "", "name": ""}
     from .pot import soup_name
     return {"recipe": recipe.to_dict(), "hash": recipe.hash, "name": soup_name(recipe)}
+
+
+def _selection(last: Optional[Selected]) -> Dict[str, Any]:  # noqa: UP006,UP045
+    if last is None:
+        return {}
+    steps = [{"change": step.change, "score": step.score, "kept": step.kept, "why": step.why,
+              "recipe_hash": step.recipe.hash} for step in last.path.steps]
+    return {**_recipe(last.path.recipe), "score": last.path.score, "note": last.path.note, "painted": last.painted,
+            "path": steps, "report": base64.b64encode(last.report).decode()}
 
 
 def _read(kitchen: Any, request: ReadRequest) -> Recipe:

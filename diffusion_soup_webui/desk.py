@@ -22,6 +22,7 @@ from diffusion_soup.methods import METHODS
 from diffusion_soup.recipe import DTYPES, Recipe
 
 from . import presets, table
+from .selection import Settings
 
 if TYPE_CHECKING:
     from .kitchen import Kitchen, Status
@@ -40,6 +41,7 @@ class Desk:
             "hello": self._hello, "files": self._files, "facts": self._facts, "status": self._status,
             "recipe": self._recipe, "check": self._check, "cook": self._cook, "cancel": self._cancel,
             "undo": self._undo, "save": self._save, "keep": self._keep, "taste": self._taste, "read": self._read,
+            "selecting": self._selecting, "select": self._select, "selected": self._selected,
             "log": self._log, "blocks": self._blocks, "block_weights": self._block_weights,
         }
 
@@ -87,8 +89,9 @@ class Desk:
 
     def _told(self, status: Status) -> dict[str, Any]:
         in_use, pasted = self.kitchen.in_use(), self.kitchen.pasted()
+        last = self.kitchen.selections.last
         return {"status": dataclasses.asdict(status), "in_use": None if in_use is None else _shown(in_use),
-                "pasted": None if pasted is None else _shown(pasted)}
+                "pasted": None if pasted is None else _shown(pasted), "selected": 0 if last is None else last.job}
 
     def _log(self, question: Question) -> dict[str, Any]:
         return {"log": [_line(each) for each in self.kitchen.log(str(question.get("search", "")))[:100]]}
@@ -163,8 +166,26 @@ class Desk:
         report, picture = self.kitchen.taste(recipe)
         data = io.BytesIO()
         picture.save(data, format="PNG")
-        return {"hash": recipe.hash, "report": report,
-                "picture": "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()}
+        return {"hash": recipe.hash, "report": report, "picture": _png(data.getvalue())}
+
+    # -- selecting -------------------------------------------------------------------------------
+
+    def _selecting(self, question: Question) -> dict[str, Any]:
+        """What can be chosen in the section Select."""
+        return self.kitchen.selections.offered()
+
+    def _select(self, question: Question) -> dict[str, Any]:
+        settings = Settings(**table.known_fields(question.get("settings", {}), Settings, "the selection"))
+        return self._told(self.kitchen.selections.begin(_of(question), settings))
+
+    def _selected(self, question: Question) -> dict[str, Any]:
+        """How the last selection ended, with the asking page's table as it would be with the selected shares."""
+        last = self.kitchen.selections.last
+        if last is None:
+            return {"selected": 0}
+        draft = table.selected(table.read(question.get("draft")), last.path.recipe)
+        return {"selected": last.job, "text": last.text, "note": last.path.note, "picture": _png(last.report),
+                "draft": draft.to_dict()}
 
 
 def _of(question: Question) -> Recipe:
@@ -177,6 +198,10 @@ def _of(question: Question) -> Recipe:
 def _shown(recipe: Recipe) -> dict[str, Any]:
     return {"recipe": recipe.to_dict(), "text": recipe.to_json(), "hash": recipe.hash, "title": table.title(recipe),
             "draft": table.from_recipe(recipe).to_dict()}
+
+
+def _png(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def _line(entry: dict[str, Any]) -> dict[str, Any]:

@@ -30,10 +30,13 @@ class Status:
 
 
 class Job:
-    """A request: its progress, and whether it was cancelled. It is the engine's Progress."""
+    """A request: its progress, and whether it was cancelled. It is the engine's Progress. ``after_cancel``: what there
+    is to say then."""
 
-    def __init__(self, number: int, work: Callable[[Job], str], recipe_hash: str = "") -> None:
-        self.number, self.work, self.recipe_hash = number, work, recipe_hash
+    after_cancel = "The model before is in use."
+
+    def __init__(self, number: int, work: Callable[[Job], str], recipe_hash: str = "", twice: str = "") -> None:
+        self.number, self.work, self.recipe_hash, self.twice = number, work, recipe_hash, twice
         self.stop = threading.Event()
         self.status = Status("queued", 0.0, "waiting for its turn", number, recipe_hash)
         self._phase, self._begun = "", 0.0
@@ -80,15 +83,18 @@ class Jobs:
         self._number = 0
         self._thread: threading.Thread | None = None
 
-    def add(self, work: Callable[[Job], str], recipe_hash: str = "") -> Status:
+    def add(self, work: Callable[[Job], str], recipe_hash: str = "", twice: str = "This very recipe is being cooked "
+            "already.") -> Status:
+        """Raises :class:`SoupError` saying ``twice`` if work for this hash that would say the same is under way."""
         with self._lock:
             busy = [job for job in (self._running, *self._waiting) if job is not None]
-            if recipe_hash and any(job.recipe_hash == recipe_hash and not job.stop.is_set() for job in busy):
-                raise SoupError("This very recipe is being cooked already.")
+            if recipe_hash and any((job.recipe_hash, job.twice) == (recipe_hash, twice) and not job.stop.is_set()
+                                   for job in busy):
+                raise SoupError(twice)
             if len(self._waiting) >= _WAITING:
                 raise SoupError(f"{_WAITING} requests are waiting already; cancel, or wait until one is done.")
             self._number += 1
-            job = Job(self._number, work, recipe_hash)
+            job = Job(self._number, work, recipe_hash, twice)
             self._waiting.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="diffusion-soup", daemon=True)
@@ -163,7 +169,7 @@ class Jobs:
         try:
             job.end("done", job.work(job))
         except Cancelled:
-            job.end("cancelled", "Cancelled. The model before is in use.")
+            job.end("cancelled", f"Cancelled. {job.after_cancel}")
         except SoupError as error:
             job.end("failed", str(error))
         except Exception as error:

@@ -34,6 +34,7 @@ from . import headers
 from .bridge import Host
 from .jobs import Job, Jobs, Status, Turn
 from .pot import Held, Pot
+from .selection import Selections
 from .shelf import Shelf, plain_stem
 from .students import Students
 
@@ -56,6 +57,7 @@ class Kitchen:
         self._seen: dict[str, Recipe] = {}
         self._pasted: Recipe | None = None
         self.shelf = Shelf(host.data / "recipes")
+        self.selections = Selections(host, self._pot, self._jobs, self._models)
         self.table: Recipe | None = None  # of the Soup tab, as it was last seen in any browser
 
     # -- files -----------------------------------------------------------------------------------

@@ -70,6 +70,11 @@ class Pot:
         """The soup that the model in memory is: the one in use, or one that is lent."""
         return next((soup for soup in (self._lent, self.held) if self._is_in_memory(soup)), None)
 
+    @property
+    def lends(self) -> bool:
+        """Whether a soup is lent that has not been taken back."""
+        return self._lent is not None
+
     def _is_in_memory(self, soup: Held | None) -> bool:
         return soup is not None and self._host.identity() is soup.identity
 

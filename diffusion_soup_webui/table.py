@@ -138,9 +138,30 @@ def from_recipe(recipe: Recipe) -> Draft:
                  recipe.text_encoder, recipe.vae or "", recipe.dtype or "", recipe.seed)
 
 
+def selected(draft: Draft, recipe: Recipe) -> Draft:
+    """The table with the shares that a selection found: rows that it left out are muted, the others as they were.
+
+    The recipe's own table where its ingredients are not among the rows that count.
+    """
+    left, rows, inside = list(recipe.ingredients), [], draft.counted()
+    for row in draft.rows:
+        if row in inside and left and _is_of(row, left[0]):
+            same = left.pop(0)
+            blocks = row.blocks if row.blocks.weights(same.weight) == dict(same.blocks) else BlockText.of(same.blocks)
+            row = dataclasses.replace(row, share=same.weight, blocks=blocks)
+        elif row in inside:
+            row = dataclasses.replace(row, muted=True, solo=False)
+        rows.append(row)
+    return from_recipe(recipe) if left else dataclasses.replace(draft, rows=tuple(rows))
+
+
+def _is_of(row: Row, each: Ingredient) -> bool:
+    return (row.file, row.kind) == (each.file, each.kind) and row.ingredient().elements == each.elements
+
+
 def read(data: Any) -> Draft:
     """A draft as the page sends it. Raises :class:`RecipeError` naming the field that is wrong."""
-    fields = _known(data, Draft, "the table")
+    fields = known_fields(data, Draft, "the table")
     rows = fields.pop("rows", [])
     if not isinstance(rows, list) or len(rows) > MOST_ROWS:
         raise RecipeError(f"The table must be a list of at most {MOST_ROWS} rows.")
@@ -182,8 +203,8 @@ _TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "str | None": (str, type(N
                                        "float": (int, float), "int": (int,)}
 
 
-def _known(data: Any, kind: type, where: str) -> dict[str, Any]:
-    """The fields of a dataclass out of JSON, checked by the types it declares."""
+def known_fields(data: Any, kind: type, where: str) -> dict[str, Any]:
+    """The fields of a dataclass out of JSON, checked by the types it declares. Raises :class:`RecipeError`."""
     if not isinstance(data, dict):
         raise RecipeError(f"{where} must be a JSON object.")
     declared = {field.name: str(field.type) for field in dataclasses.fields(kind)}
@@ -199,9 +220,10 @@ def _known(data: Any, kind: type, where: str) -> dict[str, Any]:
 
 
 def _row(data: Any, position: int) -> Row:
-    fields = _known(data, Row, f"row {position}")
+    fields = known_fields(data, Row, f"row {position}")
     if "blocks" in fields:
-        fields["blocks"] = BlockText(**_known(fields["blocks"], BlockText, f"the block weights of row {position}"))
+        text = known_fields(fields["blocks"], BlockText, f"the block weights of row {position}")
+        fields["blocks"] = BlockText(**text)
     if "file" not in fields:
         raise RecipeError(f"Row {position} of the table names no file.")
     return Row(**fields)

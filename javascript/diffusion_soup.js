@@ -10,7 +10,7 @@
   // Fetched first, so that after an update no module comes old out of the browser's cache.
   const MODULES = [
     ...["app", "ask", "blocks", "cook", "draft", "fields", "log", "node", "panorama", "panorama_fields",
-      "panorama_graph", "panorama_text", "picker", "recipe", "row", "settings", "stack", "styles", "table",
+      "panorama_graph", "panorama_text", "picker", "recipe", "row", "select", "settings", "stack", "styles", "table",
       "taste"].map((name) => `dsoup/${name}.js`),
     ...["block_bars", "block_editor", "block_state", "block_tables", "block_text", "block_tools", "elements", "nodes",
       "region_chain", "region_editor", "region_edits", "region_geometry", "region_heat", "region_holes",

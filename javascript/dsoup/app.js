@@ -6,6 +6,7 @@ import { BUSY, Cook } from "./cook.js";
 import { emptyDraft, received, sent } from "./draft.js";
 import { Log } from "./log.js";
 import { RecipeCard, dropZone } from "./recipe.js";
+import { Select } from "./select.js";
 import { Settings } from "./settings.js";
 import { Table } from "./table.js";
 import { Taste } from "./taste.js";
@@ -30,6 +31,7 @@ class App {
     this.status = { state: "idle", fraction: 0, text: "", job: 0 };
     this.inUse = null;
     this.pasted = null;
+    this.selected = 0; // the number of the last selection
     this.recipe = null;
     this.problem = "";
     this.looked = 0;
@@ -47,12 +49,12 @@ class App {
     if (hello.error) return this.#sorry(hello.error);
     this.hello = hello;
     this.parts = { table: new Table(this), settings: new Settings(this), cook: new Cook(this), recipe: new RecipeCard(this),
-      taste: new Taste(this), log: new Log(this) };
+      select: new Select(this), taste: new Taste(this), log: new Log(this) };
     this.table = this.parts.table;
-    const { table, settings, cook, recipe, taste, log } = this.parts;
+    const { table, settings, cook, recipe, select, taste, log } = this.parts;
     this.element.replaceChildren(
       make("div", { className: "ds-main" }, table.element, settings.element, recipe.element),
-      make("div", { className: "ds-side" }, cook.element, taste.element, log.element));
+      make("div", { className: "ds-side" }, cook.element, select.element, taste.element, log.element));
     dropZone(this.element, (file) => void recipe.open(file));
     this.#watch();
     this.draft = this.#remembered() ?? (hello.in_use ? received(hello.in_use.draft) : emptyDraft());
@@ -182,15 +184,17 @@ class App {
   // -- the kitchen -----------------------------------------------------------------------------------
 
   /** @param {any} answer with the status, the soup in use, and one that a picture brought */
-  told({ status, in_use: inUse, pasted = null }) {
+  told({ status, in_use: inUse, pasted = null, selected = 0 }) {
     const done = status.job !== this.status.job || status.state !== this.status.state;
     this.status = status;
     this.inUse = inUse;
     this.pasted = pasted;
+    this.selected = selected;
     this.looked = performance.now();
     if (done) this.parts.cook.trouble = ""; // what was wrong before is over
     this.parts.cook.show();
     this.parts.recipe.show();
+    this.parts.select.told(selected);
     clearTimeout(this.polling);
     if (BUSY.includes(status.state)) this.polling = setTimeout(() => void this.#look(), POLL);
     else if (done) void this.parts.log.refresh();

@@ -47,7 +47,8 @@ export class Cook {
     this.cancel.hidden = !busy; // beside Cook and not in its place: the second of two clicks must not cancel
     this.undo.hidden = busy;
     const wrong = this.trouble || (status.state === "failed" ? status.text : "");
-    const words = waits ? [`W${status.text.slice(1)}`] : [WORDS[status.state], busy && status.state === "cooking" ? `${percent} %` : "",
+    const doing = busy && status.text.startsWith("selecting") ? "" : WORDS[status.state];
+    const words = waits ? [`W${status.text.slice(1)}`] : [doing, busy && status.state === "cooking" ? `${percent} %` : "",
       busy && status.seconds_left != null ? left(status.seconds_left) : "", status.text];
     const said = words.filter((word, at) => word && words.indexOf(word) === at).join(" · ");
     this.#tell(wrong || (status.state === "idle" ? status.text : said), Boolean(wrong));

@@ -197,7 +197,7 @@ class WebUI:
         self.shared = self._module("modules.shared", opts=Options(sd_model_checkpoint=chosen, sd_checkpoint_hash="x"),
                                    cmd_opts=options,
                                    state=State())
-        self._module("modules.paths", data_path=str(self.folder))
+        self._module("modules.paths", data_path=str(self.folder), models_path=str(self.folder / "models"))
         self._module("modules.call_queue", queue_lock=self.queue_lock)
         self._module("modules.images", read_info_from_image=lambda image: (image.info.get("parameters"), {}))
         nothing = AxisOption("Nothing", str, lambda p, x, xs: None)

@@ -5,15 +5,21 @@ It has the interface of ``diffusion_soup_webui.kitchen``, answers as that does, 
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 from PIL import Image, ImageDraw
 
 from diffusion_soup import FileError, ModelFolders, Recipe, RecipeError, inspect, open_checkpoint, read_recipe, resolve
+from diffusion_soup.report import report
+from diffusion_soup.select import METHODS, search
+from diffusion_soup.shares import GROUPINGS
+from diffusion_soup_webui.selection import Settings
 from diffusion_soup_webui.shelf import Shelf
 
 
@@ -39,6 +45,7 @@ class FakeKitchen:
         self.cooked: list[dict] = []
         self.asked = 0
         self.shelf, self.table = Shelf(root / "recipes"), None
+        self.selections = FakeSelections(self)
         self.styles: list[str] = []
 
     def checkpoints(self) -> list[str]:
@@ -147,3 +154,38 @@ class FakeKitchen:
             self.cooked.append({"time": time.time(), "hash": recipe.hash, "recipe": recipe.to_dict(),
                                 "seconds": self.seconds, "notes": []})
         self.now = Status("done", 1.0, said, self.now.job, recipe.hash)
+
+
+class FakeSelections:
+    """The engine's search over scores that are made up: ember is good, lagoon helps, everything else harms."""
+
+    worth = {"ember": 0.3, "lagoon": 0.2}
+
+    def __init__(self, kitchen: FakeKitchen) -> None:
+        self.kitchen, self.last = kitchen, None
+        self.scorers = ["clipscore:ViT-L-14", "aesthetic:ViT-L-14"]
+        self.asked: list[Settings] = []
+
+    def offered(self) -> dict:
+        return {"scorers": self.scorers, "folder": "models/diffusion_soup/scorers", "blocks": list(GROUPINGS),
+                "methods": [{"name": each.name, "title": each.title, "missing": "cma" if each.name == "cma" else "",
+                             "soups": [each.evaluations(n) for n in range(1, 65)]} for each in METHODS.values()],
+                "samplers": ["DPM++ 2M", "Euler"], "schedulers": ["Automatic", "Karras"],
+                "usual": asdict(Settings())}
+
+    def begin(self, recipe: Recipe, settings: Settings) -> Status:
+        settings.read_prompts()
+        self.asked.append(settings)
+        return self.kitchen._begin("selecting: soup 1", recipe, lambda: self._done(recipe, settings), "Selected.")
+
+    def _done(self, recipe: Recipe, settings: Settings) -> None:
+        def score(tried: Recipe) -> float:
+            return sum(share * self.worth.get(each.name, -0.5) for each, share in zip(tried.ingredients, tried.shares())
+                       ) + 0.1 * len(tried.ingredients)
+
+        path = search(recipe, score, settings.method)
+        data = io.BytesIO()
+        report(path, lambda each: [(prompt, score(each), Image.new("RGB", (96, 96), "#30405f"))
+                                   for prompt in settings.read_prompts().prompts]).save(data, "PNG")
+        job = self.kitchen.now.job
+        self.last = SimpleNamespace(job=job, path=path, report=data.getvalue(), painted=5, text="Selected: made up.")

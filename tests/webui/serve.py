@@ -51,6 +51,11 @@ def main(models: str, port: str, seconds: str = "2") -> None:
         kitchen.seconds = seconds
         return JSONResponse({})
 
+    @app.get("/scorers/{names}")
+    def scorers(names: str) -> JSONResponse:
+        kitchen.selections.scorers = [name for name in names.split(",") if name != "none"]
+        return JSONResponse({})
+
     @app.get("/student/{names}")
     def student(names: str) -> JSONResponse:
         kitchen.styles = [name for name in names.split(",") if name != "none"]

@@ -11,9 +11,12 @@ fastapi = pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 from fastapi.testclient import TestClient  # noqa: E402
 
+from diffusion_soup import Recipe  # noqa: E402
 from diffusion_soup_webui import api  # noqa: E402
 
+from ..scorers import clip_folder  # noqa: E402
 from .conftest import recipe  # noqa: E402
+from .pictures_double import Pictures  # noqa: E402
 
 V1 = "/diffusion-soup/v1"
 pytestmark = pytest.mark.parametrize("webui", ["a1111"], indirect=True)
@@ -85,6 +88,36 @@ def test_save_uses_the_soup_in_use(client, kitchen, webui):
     assert kitchen.wait(30).state == "done" and (webui.checkpoints / "kept.safetensors").exists()
 
 
+def test_select(client, kitchen, webui):
+    painted = Pictures(webui)
+    clip_folder(webui.folder / "models" / "diffusion_soup" / "scorers" / "tiny")
+    asked = {"ingredients": ["a.safetensors", "b.safetensors", "c.safetensors"], "prompts": ["a fox", "a  box\n"],
+             "scorer": client.get(V1 + "/scorers").json()["scorers"][0], "steps": 2, "width": 64, "height": 64}
+    assert client.get(V1 + "/selection").json()["recipe"] is None
+    assert client.post(V1 + "/select", json=asked).json()["state"] in ("queued", "cooking")
+    assert kitchen.wait(30).state == "done" and client.get(V1 + "/status").json()["in_use"] is None
+    found = client.get(V1 + "/selection").json()
+    assert found["painted"] == len(painted.made) == 10 and {made[1] for made in painted.made} == {"a fox", "a box"}
+    assert len(found["path"]) == 5 and found["path"][0]["kept"]
+    assert Recipe.from_dict(found["recipe"]).hash == found["hash"]
+    assert Image.open(io.BytesIO(base64.b64decode(found["report"]))).width == 1024
+    again = {**asked, "recipe": recipe(a=1, b=2).to_dict(), "ingredients": [], "negative_prompt": "bad"}
+    client.post(V1 + "/select", json=again)
+    assert kitchen.wait(30).state == "done" and len(painted.made) == 16 and painted.made[-1][2] == "bad"
+
+
+@pytest.mark.parametrize("more, sentence", [
+    ({"prompts": []}, "no prompt to paint"), ({"ingredients": ["a.safetensors"]}, "at least two ingredients"),
+    ({"ingredients": []}, "either a recipe or ingredients"), ({"recipe": {}}, "either a recipe or ingredients"),
+    ({}, "There is no scorer: put one"), ({"method": "luck"}, "one of: greedy"), ({"steps": 0}, "expected 1 to 150"),
+])
+def test_what_cannot_be_selected(client, webui, more, sentence):
+    Pictures(webui)
+    answer = client.post(V1 + "/select", json={"ingredients": ["a.safetensors", "b.safetensors"], "prompts": ["a fox"],
+                                               "scorer": "clipscore:tiny", **more})
+    assert answer.status_code == 422 and sentence in answer.json()["detail"]
+
+
 def test_huge_bodies_are_refused_before_they_are_read(client):
     headers = {"Content-Length": str(1 << 40), "Content-Type": "application/json"}
     assert client.post(V1 + "/recipe", content=b"{}", headers=headers).status_code == 413
@@ -93,14 +126,15 @@ def test_huge_bodies_are_refused_before_they_are_read(client):
 
 
 def test_a_get_changes_nothing(client):
-    for path in ("cook", "cancel", "undo", "save", "taste"):
+    for path in ("cook", "cancel", "undo", "save", "taste", "select"):
         assert client.get(f"{V1}/{path}").status_code == 405
 
 
 def test_it_stands_in_the_docs(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert {path for path in paths if path.startswith(V1)} == {f"{V1}/{name}" for name in (
-        "status", "recipe", "styles", "log", "cook", "cancel", "undo", "save", "taste")}
+        "status", "recipe", "styles", "log", "cook", "cancel", "undo", "save", "taste", "select", "selection",
+        "scorers")}
     assert all(method["summary"] for path in paths.values() for method in path.values())
 
 

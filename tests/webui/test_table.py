@@ -115,3 +115,31 @@ def test_a_soup_is_called_by_its_ingredients():
     many = Recipe(tuple(Ingredient(f"x/{name}.safetensors") for name in "abcd"))
     assert table.title(many) == "a 25 % + b 25 % + c 25 % and 1 more"
     assert table.title(FULL).startswith("a × 0.3 + b × -0.25")
+
+
+def test_a_selection_mutes_the_rows_that_it_left_out():
+    rows = (Row("a.safetensors", share=2, locked=True), Row("gone.safetensors", muted=True), Row("b.safetensors"),
+            Row("c.safetensors", share=0.5, blocks=BlockText("IN01=0.5", meaning=INSTEAD)), Row("c.safetensors"))
+    draft = Draft(rows, dtype="float16")
+    whole = table.to_recipe(draft)
+    kept = dataclasses.replace(whole, ingredients=(whole.ingredients[0], whole.ingredients[2]))
+    found = table.selected(draft, kept)
+    assert [row.muted for row in found.rows] == [False, True, True, False, True] and found.rows[3] == rows[3]
+    assert table.to_recipe(found) == kept and found.rows[0].locked
+
+
+def test_a_selection_changes_shares():
+    draft = Draft((Row("a.safetensors", solo=True), Row("b.safetensors", solo=True), Row("c.safetensors")))
+    recipe = table.to_recipe(draft)
+    moved = dataclasses.replace(recipe, ingredients=(
+        dataclasses.replace(recipe.ingredients[0], weight=0.3, blocks={"IN00": 0.9}),
+        dataclasses.replace(recipe.ingredients[1], weight=0.7)))
+    found = table.selected(draft, moved)
+    assert table.to_recipe(found) == moved and [row.share for row in found.rows] == [0.3, 0.7, 1.0]
+    assert found.rows[0].solo and found.rows[2] == draft.rows[2]
+
+
+def test_a_selection_of_another_table_is_taken_whole():
+    recipe = table.to_recipe(Draft((Row("x.safetensors"), Row("a.safetensors"))))
+    found = table.selected(Draft((Row("a.safetensors"), Row("b.safetensors"))), recipe)
+    assert table.to_recipe(found) == recipe
