@@ -65,6 +65,7 @@ class Settings:
               "width": (64, 2048), "height": (64, 2048)}
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "cfg", float(self.cfg))  # 7 and 7.0 are one evaluation
         for name, (least, most) in self.LIMITS.items():
             value = getattr(self, name)
             if not least <= value <= most:

@@ -80,6 +80,7 @@ def test_no_picture_is_made_twice(webui, kitchen, painted, judged):
     assert again.path.recipe.hash == first.path.recipe.hash and again.report == first.report
     assert select(kitchen, recipe(a=1, b=1), prompts="a fox\na box\nanother").painted == 3, "the new prompt alone"
     assert select(kitchen, recipe(a=1, b=1), pictures=2).painted == 6
+    assert select(kitchen, recipe(a=1, b=1), cfg=7).painted == 0, "the page sends 7, and the API 7.0"
     for more in ({"steps": 3}, {"cfg": 6.5}, {"sampler": "DPM++ 2M"}, {"negative": "bad"}, {"seed": 90}):
         assert select(kitchen, recipe(a=1, b=1), **more).painted == 6, more
 
