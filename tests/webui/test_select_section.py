@@ -56,6 +56,8 @@ def test_the_table_gets_the_selected_shares(section):
     section.page.click("#dsoup_cook_now")
     section.said("ember", "#dsoup_in_use")
     section.said("Cooked.")
+    section.page.click("#dsoup_undo_now")
+    section.said(before, "#dsoup_in_use")
 
 
 def test_a_table_that_was_changed_meanwhile_is_left_alone(section):
