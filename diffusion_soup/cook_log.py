@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import SoupError
-from .files import replacing
+from .files import append_line, replacing
 from .recipe import Recipe
 
 log = logging.getLogger("diffusion_soup")
@@ -118,16 +118,10 @@ class CookLog:
     # -- the file --------------------------------------------------------------------------------
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        data = json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        data = json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode()
         with self._lock:
             try:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
-                with open(self.file, "ab+", buffering=0) as out:  # one write a line: no two processes mix theirs
-                    if out.tell():
-                        out.seek(-1, os.SEEK_END)
-                        if out.read(1) != b"\n":
-                            data = b"\n" + data  # the last line was cut off by a kill
-                    out.write(data)
+                append_line(self.file, data)
                 self._compact()
             except OSError as error:
                 if not self._warned:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import FileError
-from .files import replacing
+from .files import append_line, replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,19 +84,12 @@ class Evaluations:
         if not math.isfinite(score):
             raise ValueError(f"a score must be finite, not {score}")
         line = json.dumps({"key": question.key, "score": score, "recipe": question.recipe, "prompt": question.prompt,
-                           "seed": question.seed, "scorer": question.scorer}, separators=(",", ":")).encode() + b"\n"
+                           "seed": question.seed, "scorer": question.scorer}, separators=(",", ":")).encode()
         with self._lock:
             try:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
                 if picture is not None:
                     self._save(question, picture)
-                with open(self.file, "ab+", buffering=0) as out:  # one write a line: no two processes mix theirs
-                    if out.tell():
-                        out.seek(-1, os.SEEK_END)
-                        if out.read(1) != b"\n":
-                            line = b"\n" + line  # the last line was cut off by a kill
-                    out.write(line)
-                    os.fsync(out.fileno())
+                append_line(self.file, line, sync=True)
                 self._bound()
             except OSError as error:
                 raise FileError(f"{self.file} could not be written ({error.strerror}); evaluations would be lost. Make "

@@ -1,4 +1,7 @@
-"""Small files that are written whole or not at all. Checkpoints have a writer of their own, :mod:`.writer`."""
+"""Small files that are written whole or not at all, and logs, line by line.
+
+Checkpoints have a writer of their own, :mod:`.writer`.
+"""
 
 from __future__ import annotations
 
@@ -21,3 +24,21 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: bytes, sync: bool = False) -> None:
+    """Append a line (without its end) in one write, so that no two processes mix theirs.
+
+    One that was cut off there by a kill is ended first. ``sync``: return when it is on the disk. Raises
+    :class:`OSError`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line += b"\n"
+    with open(path, "ab+", buffering=0) as out:
+        if out.tell():
+            out.seek(-1, os.SEEK_END)
+            if out.read(1) != b"\n":
+                line = b"\n" + line
+        out.write(line)
+        if sync:
+            os.fsync(out.fileno())

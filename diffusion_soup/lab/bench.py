@@ -135,7 +135,7 @@ class Bench:
             faithful = verdict.faithfulness
             return asdict(Scores(
                 float(faithful.mean()), float(preferred.mean()), verdict.by_kind,
-                fid(self.judge.features(made), self._reference(tuple(shards))),
+                fid(self.judge.features(made), _features(self, tuple(shards))),
                 {shard.name: [float(faithful[at * count:(at + 1) * count].mean()),
                               float(preferred[at * count:(at + 1) * count].mean())]
                  for at, shard in enumerate(shards)}))
@@ -165,9 +165,6 @@ class Bench:
                        torch.Generator().manual_seed(0), first.device)
         found = [mean_velocity(denoisers, noisy, times, each) - wanted for noisy, times, wanted, each in batch.pieces()]
         return torch.cat(found).cpu()
-
-    def _reference(self, shards: tuple[Shard, ...]) -> Tensor:
-        return _features(self, shards)
 
     def _kept(self, what: list[Any], measure: Callable[[], Any]) -> Any:
         """A measurement as it was kept, or made now and kept."""

@@ -75,13 +75,21 @@ class Clip:
         return self.module.logit_scale.device
 
 
-class ClipScore:
-    """2.5 · max(cos, 0) between picture and "A photo depicts " + prompt: Hessel et al., arXiv 2104.08718."""
+class _ClipScorer:
+    """A CLIP and the name it scores by."""
+
+    name: str
 
     def __init__(self, folder: Path, hashes: HashCache, progress: Progress) -> None:
         self._clip = Clip(folder, progress)
         self.module: nn.Module = self._clip.module
-        self.identity = identity("clipscore", self._clip.files, hashes, progress)
+        self.identity = identity(self.name, self._clip.files, hashes, progress)
+
+
+class ClipScore(_ClipScorer):
+    """2.5 · max(cos, 0) between picture and "A photo depicts " + prompt: Hessel et al., arXiv 2104.08718."""
+
+    name = "clipscore"
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor, prompts: Sequence[str]) -> list[float]:
@@ -89,13 +97,10 @@ class ClipScore:
         return _numbers(2.5 * (self._clip.pictures(images) * words).sum(-1).clamp(min=0))
 
 
-class PickScore:
+class PickScore(_ClipScorer):
     """The model's own scale times the cosine of picture and prompt: Kirstain et al., arXiv 2305.01569."""
 
-    def __init__(self, folder: Path, hashes: HashCache, progress: Progress) -> None:
-        self._clip = Clip(folder, progress)
-        self.module: nn.Module = self._clip.module
-        self.identity = identity("pickscore", self._clip.files, hashes, progress)
+    name = "pickscore"
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor, prompts: Sequence[str]) -> list[float]:
