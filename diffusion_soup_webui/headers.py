@@ -28,17 +28,22 @@ from diffusion_soup.planner import resolve_known
 
 
 class HeaderHashes(HashCache):
-    """Hashes that were computed before; for other files something that is as unique, made of the path alone."""
+    """Hashes that were computed before; for other files something that is as unique, made of the path alone.
+
+    What it said once of a file it says again, although that may be hashed by another thread meanwhile.
+    """
 
     def __init__(self, known: HashCache | None = None) -> None:
         super().__init__()
-        self._real = known
+        self._real, self._seen = known, dict[Path, str | None]()
 
     def sha256_many(self, paths: list[Path], progress: Progress | None = None) -> dict[Path, str]:
         return {path: self.peek(path) or hashlib.sha256(str(path).encode()).hexdigest() for path in paths}
 
     def peek(self, path: Path) -> str | None:
-        return self._real.peek(path) if self._real is not None else None
+        if path not in self._seen:
+            self._seen[path] = self._real.peek(path) if self._real is not None else None
+        return self._seen[path]
 
 
 def files_of(recipe: Recipe) -> list[ModelFile]:

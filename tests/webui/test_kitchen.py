@@ -6,8 +6,9 @@ import time
 import pytest
 import torch
 
-from diffusion_soup import Recipe, SoupError
+from diffusion_soup import HashCache, Recipe, SoupError
 from diffusion_soup import cook as engine_cook
+from diffusion_soup_webui.headers import HeaderHashes
 
 from .conftest import cook, recipe
 
@@ -332,3 +333,13 @@ def test_an_sd_unet_would_hide_the_soup(webui, kitchen):
     webui.modules["modules.sd_unet"].current_unet = object()
     kitchen.cook(recipe(a=1))
     assert "An SD Unet replaces" in kitchen.wait(30).text
+
+
+def test_a_file_hashed_by_another_thread_meanwhile_keeps_the_name_it_was_given(tmp_path):
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(b"a")
+    real = HashCache()
+    seen, later = HeaderHashes(real), HeaderHashes(real)
+    first = seen.sha256(file)
+    assert real.sha256(file) != first and seen.sha256(file) == first and seen.peek(file) is None
+    assert later.sha256(file) == real.sha256(file)
