@@ -17,6 +17,7 @@ from ..cook import cook
 from ..errors import FileError
 from ..files import replacing
 from ..folders import ModelFolders
+from ..frechet import fid
 from ..hashes import HashCache
 from ..planner import resolve
 from ..progress import Progress, Silent, check
@@ -25,7 +26,6 @@ from .denoiser import Denoiser, schedule
 from .presets import Preset
 from .render import draw
 from .sampling import generate, mean_velocity
-from .scores import fid
 from .shards import DOMAINS, WORLD, Shard
 from .train_judge import the_judge
 from .training import Run, facts, noised, trained

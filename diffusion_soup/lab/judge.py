@@ -110,7 +110,7 @@ class Judge:
     report: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def features(self, pictures: Tensor) -> Tensor:
-        """(B, 3, S, S) pictures -> (B, features) float32, for FID: see :func:`~.scores.fid`.
+        """(B, 3, S, S) pictures -> (B, features) float32, for FID: see :func:`~diffusion_soup.frechet.fid`.
 
         Each is in units of its own standard deviation over the world, so that FIDs of two judges are of one scale.
         They are about content: the judge is trained to overlook slight noise and blur, which :meth:`dirt` sees. At

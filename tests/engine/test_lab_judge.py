@@ -9,10 +9,10 @@ from torch import nn
 
 from diffusion_soup.cli import main
 from diffusion_soup.errors import Cancelled, FileError
+from diffusion_soup.frechet import fid
 from diffusion_soup.lab import commands, train_judge
 from diffusion_soup.lab.judge import FLOOR, KINDS, Network, calibrated, compared
 from diffusion_soup.lab.render import draw
-from diffusion_soup.lab.scores import fid
 from diffusion_soup.lab.shards import WORLD
 from diffusion_soup.lab.train_judge import JudgeConfig, disturbed, measured, the_judge, train
 from diffusion_soup.lab.world import VALUES, Scene, Scenes, Thing, WorldError

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusion_soup.errors import SoupError
-from diffusion_soup.lab.scores import Gaussian, closest, fid, frechet, root
+from diffusion_soup.frechet import Gaussian, fid, frechet, root
+from diffusion_soup.lab.scores import closest
 
 
 def gaussian(mean, covariance):
