@@ -7,8 +7,8 @@
 - A **shard** (:mod:`.shards`) is a part of the world that one specialist is trained on: a domain (by background, shape
   or colour) or a style. Its scene ``i`` is fixed, so a run resumes anywhere and a set to be memorised has a name.
 - The **judge** (:mod:`.judge`, :mod:`.train_judge`) is a small network trained on the world, which answers what a
-  picture shows. From its answers come caption faithfulness (for TIFA), a preference (for ImageReward), features for FID,
-  and the nearest training picture (:mod:`.scores`, for memorisation). Its own accuracy stands beside every score.
+  picture shows. From its answers come caption faithfulness (for TIFA), a preference (for ImageReward), features for
+  FID, and the nearest training picture (:mod:`.scores`, for memorisation). Its accuracy stands beside every score.
 - A **run** (:mod:`.training`) trains a small diffusion model (:mod:`.denoiser`) on shards; soups of runs are cooked by
   the engine, as any soup is (:mod:`.bench`).
 - The **study** (:mod:`.experiments`, :mod:`.study`, :mod:`.plots`) measures what the papers say, for several seeds.
