@@ -48,9 +48,12 @@ class Text:
                     torch.cat(classes) if classes else None)
 
 
-def predict(unet: Any, noisy: Tensor, times: Tensor, text: Text) -> Tensor:
-    """The raw output of a UNet of diffusers, (B, C, H, W)."""
+def predict(unet: Any, noisy: Tensor, times: Tensor, text: Text, beside: Tensor | None = None) -> Tensor:
+    """The raw output of a UNet of diffusers, (B, C, H, W). ``beside`` (B, W) is what it is told beside the time, where
+    it has a place for that (``time_cond_proj_dim``)."""
     more: dict[str, Any] = {"added_cond_kwargs": text.added} if text.added else {}
+    if beside is not None:
+        more["timestep_cond"] = beside
     if text.classes is not None:
         more["class_labels"] = text.classes
     output: Tensor = unet(noisy, times, text.tokens, return_dict=False, **more)[0]
@@ -80,15 +83,17 @@ class StudentUNet(nn.Module):
         self._style: Tensor | None = None
         unet.time_embedding.register_forward_hook(self._add)
 
-    def forward(self, noisy: Tensor, times: Tensor, text: Text, styles: Tensor) -> Tensor:
+    def forward(self, noisy: Tensor, times: Tensor, text: Text, styles: Tensor, beside: Tensor | None = None
+                ) -> Tensor:
         """The raw output for B pictures, each in a style of its own.
 
-        ``styles`` is (B,) int64, one style each, or (B, N) floats, weights of a mix ẽ = Σ wᵢ eᵢ (section 4.5).
+        ``styles`` is (B,) int64, one style each, or (B, N) floats, weights of a mix ẽ = Σ wᵢ eᵢ (section 4.5);
+        ``beside`` as for :func:`predict`.
         """
         codes = self.codes[styles] if not styles.is_floating_point() else styles.to(self.codes) @ self.codes
         self._style = self.linear_2(functional.silu(self.linear_1(codes)))
         try:
-            return predict(self.unet, noisy, times, text)
+            return predict(self.unet, noisy, times, text, beside)
         finally:
             self._style = None
 

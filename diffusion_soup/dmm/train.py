@@ -78,8 +78,20 @@ class Losses:
     discriminator: float = 0.0
 
 
-def rows_of(step: int, course: Course, data: Data, styles: int, schedule: Schedule) -> Rows:
-    """The pictures of a step, all processes' together, on the CPU."""
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Of one step: the ``loss`` of the student, its parts, and what gives the discriminator's once the student has
+    learnt."""
+
+    loss: Tensor
+    score: Tensor
+    feature: Tensor
+    adversarial: Tensor
+    judge: Callable[[], Tensor] | None = None
+
+
+def rows_of(step: int, course: Course, data: Data, styles: int, schedule: Schedule, grid: int = 0) -> Rows:
+    """The pictures of a step, all processes' together, on the CPU; their times anywhere, or on a grid of so many."""
     generator = torch.Generator().manual_seed((course.seed << 32) + step)
     times_over = styles if course.shared else 1
     if course.batch % times_over:
@@ -88,7 +100,8 @@ def rows_of(step: int, course: Course, data: Data, styles: int, schedule: Schedu
     count = course.batch // times_over
     clean, text = data.batch(step, count)
     untold = torch.rand(count, generator=generator) < course.untold
-    times = torch.randint(0, len(schedule), (count,), generator=generator)
+    stride = len(schedule) // grid if grid else 1
+    times = (torch.randint(0, len(schedule) // stride, (count,), generator=generator) + 1) * stride - 1
     noise = torch.randn(clean.shape, generator=generator)
     text = _where(untold, data.nothing(count), text)
     noisy = schedule.noised(clean, noise, times)
@@ -103,6 +116,9 @@ def rows_of(step: int, course: Course, data: Data, styles: int, schedule: Schedu
 
 class Training:
     """A student under way. ``prediction`` is what the student's UNet predicts; ``folder`` keeps its states."""
+
+    #: On how many times pictures are shown; 0 for all.
+    grid = 0
 
     def __init__(self, student: StudentUNet, teachers: Teachers, schedule: Schedule, data: Data, course: Course,
                  folder: Path, *, prediction: str = "epsilon", discriminator: Discriminator | None = None,
@@ -178,43 +194,51 @@ class Training:
         good state back, from which other pictures are drawn."""
         course, ours = self.course, self.processes
         draw = self.step + self.spoilt * course.steps
-        whole = rows_of(draw, course, self.data, len(self.teachers.names), self.schedule)
+        whole = rows_of(draw, course, self.data, len(self.teachers.names), self.schedule, self.grid)
         mine = ours.rows(whole.styles, len(self.teachers.names))
         share = len(mine) / len(whole)
         rows = whole.pick(mine).to(self.device)
-        seen = self.teachers.see(rows.noisy, rows.times, rows.text, rows.styles, features=bool(course.feature))
         for group in (group for each in self._optimisers for group in each.param_groups):
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * course.at(self.step)
 
-        with self._precision(), tapped(self.student.unet) as features:
-            output = self.student(rows.noisy, rows.times, rows.text, rows.styles)
-        epsilon = self.schedule.epsilon(output.float(), rows.noisy, rows.times, self.prediction)
-        weights = self.schedule.min_snr(rows.times, course.min_snr) if course.min_snr else None
-        score = score_loss(epsilon, seen.epsilon, weights)
-        loss, feature, adversarial = score, score.new_zeros(()), score.new_zeros(())
-        if course.feature:
-            feature = feature_loss(features, seen.features)
-            loss = loss + course.feature * feature
-        judged = score.new_zeros(())
-        fakes = None
-        if self.discriminator is not None:
-            fakes = _clean(self.schedule, epsilon, rows)
-            noise, times = self._looking_again(draw, whole, mine)
-            adversarial = generator_loss(self.discriminator(fakes, noise, times, rows.text), rows.styles)
-            loss = loss + course.adversarial * adversarial
-        if not self._descend(0, loss * share, self._trained.values()):
+        found = self._objective(draw, whole, mine, rows)
+        if not self._descend(0, found.loss * share, self._trained.values()):
             return None
-        if self.discriminator is not None and fakes is not None:
-            reals = _clean(self.schedule, seen.epsilon, rows)
-            noise, times = self._looking_again(draw, whole, mine)
-            judged = discriminator_loss(self.discriminator(fakes.detach(), noise, times, rows.text),
-                                        self.discriminator(reals, noise, times, rows.text), rows.styles)
+        judged = found.loss.new_zeros(())
+        if self.discriminator is not None and found.judge is not None:
+            judged = found.judge()
             if not self._descend(1, judged * share, list(self.discriminator.parameters())):
                 return None
         self._remember()
-        means = ours.sum(torch.stack([score, feature, adversarial, judged]).detach() * share)
-        return Losses(*means.tolist())
+        parts = torch.stack([found.score, found.feature, found.adversarial, judged]).detach()
+        return Losses(*ours.sum(parts * share).tolist())
+
+    def _objective(self, draw: int, whole: Rows, mine: Tensor, rows: Rows) -> Objective:
+        """What the student is to lower on ``rows``, which are ``whole.pick(mine)`` on the device."""
+        course = self.course
+        seen = self.teachers.see(rows.noisy, rows.times, rows.text, rows.styles, features=bool(course.feature))
+        with self._precision(), tapped(self.student.unet, None if course.feature else ()) as features:
+            output = self.student(rows.noisy, rows.times, rows.text, rows.styles)
+        epsilon = self.schedule.epsilon(output.float(), rows.noisy, rows.times, self.prediction)
+        weights = self.schedule.min_snr(rows.times, course.min_snr) if course.min_snr else None
+        loss = score = score_loss(epsilon, seen.epsilon, weights)
+        feature = adversarial = score.new_zeros(())
+        if course.feature:
+            feature = feature_loss(features, seen.features)
+            loss = loss + course.feature * feature
+        discriminator = self.discriminator
+        if discriminator is None:
+            return Objective(loss, score, feature, adversarial)
+        fakes, reals = (_clean(self.schedule, each, rows) for each in (epsilon, seen.epsilon))
+        noise, times = self._looking_again(draw, whole, mine)
+        adversarial = generator_loss(discriminator(fakes, noise, times, rows.text), rows.styles)
+
+        def judge() -> Tensor:
+            return discriminator_loss(discriminator(fakes.detach(), noise, times, rows.text),
+                                      discriminator(reals, noise, times, rows.text), rows.styles)
+
+        return Objective(loss + course.adversarial * adversarial, score, feature, adversarial, judge)
 
     def _descend(self, which: int, loss: Tensor, weights: Any) -> bool:
         """One step of an optimiser, with the gradients of all processes; False, and none, where one is no number."""
