@@ -50,7 +50,7 @@ class Studio:
 
     def __call__(self, recipe: Recipe, questions: Sequence[Question]) -> Iterator[torch.Tensor]:
         """A picture [3, H, W] in 0..1 for each question."""
-        self._put(cook(recipe, self._models, progress=self._progress))
+        self.loaded(recipe)
         for question in questions:
             check(self._progress)
             with torch.inference_mode():
@@ -59,6 +59,11 @@ class Studio:
                     num_inference_steps=self._steps, guidance_scale=self._cfg, output_type="pt",
                     generator=torch.Generator().manual_seed(question.seed), callback_on_step_end=self._stepped)
             yield made.images[0].float().cpu()
+
+    def loaded(self, recipe: Recipe) -> Any:
+        """The pipeline, with the soup of this recipe in all of its modules, until the next one is."""
+        self._put(cook(recipe, self._models, progress=self._progress))
+        return self._pipeline
 
     def _stepped(self, pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
         check(self._progress)
