@@ -118,6 +118,13 @@ def _dmm_parser(parser: argparse.ArgumentParser) -> None:
                          help="take the text encoders and the VAE from here if the student has none")
     convert.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: as in the student")
     convert.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    from . import cli_dmm  # what training needs is for nothing else
+
+    encoding = _command(actions, "encode", lambda options: cli_dmm.run_encode(options, _Bar),
+                        "encode the pictures that a student is trained on")
+    training = _command(actions, "train", lambda options: cli_dmm.run_train(options, _Bar),
+                        "train a student of several checkpoints and LoRAs")
+    cli_dmm.add_arguments(encoding, training)
     for command in (inspect, convert):
         command.add_argument("student", type=Path, help="a file, a diffusers folder, or a training folder")
         command.add_argument("--names", help="names of the styles, with commas between: as many as there are styles")

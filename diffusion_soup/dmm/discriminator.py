@@ -37,15 +37,18 @@ class Head(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A frozen ``unet`` and the head that is trained. Gradients reach the picture through the UNet."""
+    """A frozen ``unet`` and the head that is trained, which begins by ``seed``. Gradients reach the picture through the
+    UNet."""
 
-    def __init__(self, unet: Any, styles: int, schedule: Schedule, *, layers: int = 3) -> None:
+    def __init__(self, unet: Any, styles: int, schedule: Schedule, *, layers: int = 3, seed: int = 0) -> None:
         super().__init__()
         if unet.mid_block is None:
             raise MismatchError("This UNet has no middle block for a discriminator to look at; set adversarial to 0.")
         self._unet = [unet.requires_grad_(False)]  # in a list: it is no part of what is trained or kept
         self._schedule = schedule
-        self.head = Head(unet.config.block_out_channels[-1], styles, layers=layers)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.head = Head(unet.config.block_out_channels[-1], styles, layers=layers)
 
     def forward(self, clean: Tensor, noise: Tensor, times: Tensor, text: Text) -> Tensor:
         """Logits (B, 2N) of pictures x̂_0 (B, C, H, W), noised again to ``times`` by ``noise``."""

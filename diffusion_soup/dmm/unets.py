@@ -6,7 +6,6 @@ Which blocks a UNet has is read from its tensors, so whatever ComfyUI takes for 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -125,29 +124,40 @@ def described(state: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
     return {name: TensorInfo(name, DTYPE_NAMES[tensor.dtype], tuple(tensor.shape)) for name, tensor in state.items()}
 
 
+def unet_of(tensors: Mapping[str, Tensor], architecture: arch.Architecture, file: str,
+            dtype: torch.dtype = torch.float32) -> Opened:
+    """The UNet among tensors under canonical keys, such as a soup's, which it shares where nothing must change.
+
+    Raises :class:`MismatchError` for families without a student, and where tensors are missing.
+    """
+    family, prediction = architecture.family, architecture.prediction
+    if family not in FAMILIES or prediction not in _PREDICTIONS:
+        raise MismatchError(f"{file} is {architecture.title}; students are of SD 1.x or SDXL.")
+    keys = {key.removeprefix(arch.UNET): tensor for key, tensor in tensors.items()
+            if arch.part_of(key) == arch.DIFFUSION and not arch.is_style(key, tensors)}
+    with torch.device("meta"):
+        unet = _kind()(**unet_config({key: tuple(tensor.shape) for key, tensor in keys.items()}))
+    own = unet.state_dict()
+    state: dict[str, Tensor] = {}
+    for key, piece in layout.unet(described(own)).pieces.items():
+        name, = piece.sources
+        tensor = keys.get(key.removeprefix(arch.UNET))
+        if tensor is None or tensor.numel() != own[name].numel():
+            raise MismatchError(f"{file} has no {key} of {list(own[name].shape)}; the file is incomplete, or no UNet "
+                                "of SD 1.x or SDXL.")
+        state[name] = tensor.reshape(own[name].shape).to(dtype)
+    missing = sorted(own.keys() - state.keys())
+    if missing:
+        raise MismatchError(f"{file} has no place for {missing[0]} of a UNet; it is of an unknown kind.")
+    unet.load_state_dict(state, assign=True)
+    return Opened(unet, _PREDICTIONS[prediction], family, file)
+
+
 def _from_file(path: Path, dtype: torch.dtype) -> Opened:
     with open_checkpoint(path) as checkpoint:
         anatomy = arch.inspect(checkpoint)
-        family, prediction = anatomy.architecture.family, anatomy.architecture.prediction
-        if family not in FAMILIES or prediction not in _PREDICTIONS:
-            raise MismatchError(f"{path.name} is {anatomy.architecture.title}; students are of SD 1.x or SDXL.")
-        keys = {key.removeprefix(arch.UNET): info for key, info in anatomy.part(arch.DIFFUSION).items()}
-        with torch.device("meta"):
-            unet = _kind()(**unet_config({key: info.shape for key, info in keys.items()}))
-        own = unet.state_dict()
-        state: dict[str, Tensor] = {}
-        for key, piece in layout.unet(described(own)).pieces.items():
-            name, = piece.sources
-            info = keys.get(key.removeprefix(arch.UNET))
-            if info is None or math.prod(info.shape) != own[name].numel():
-                raise MismatchError(f"{path.name} has no {key} of {list(own[name].shape)}; the file is incomplete, or "
-                                    "no UNet of SD 1.x or SDXL.")
-            state[name] = checkpoint.tensor(info.name).reshape(own[name].shape).to(dtype)
-        missing = sorted(own.keys() - state.keys())
-        if missing:
-            raise MismatchError(f"{path.name} has no place for {missing[0]} of a UNet; it is of an unknown kind.")
-        unet.load_state_dict(state, assign=True)
-    return Opened(unet, _PREDICTIONS[prediction], family, path.name)
+        tensors = {key: checkpoint.tensor(info.name) for key, info in anatomy.part(arch.DIFFUSION).items()}
+        return unet_of(tensors, anatomy.architecture, path.name, dtype)
 
 
 def _from_folder(folder: Path, dtype: torch.dtype) -> Opened:
