@@ -78,6 +78,8 @@ demo: comfyui
 	@"$(PY)" -m demo.run $(if $(HEADLESS),--headless)
 
 screenshots: comfyui browser gradios
+	@"$(PY)" -m demo.pictures docs
+	@"$(PY)" -m demo.examples
 	@"$(PY)" -m demo.screenshots
 	@"$(PY)" -m demo.screenshots_webui
 

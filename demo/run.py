@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     with step("Getting ComfyUI"):
         comfyui = install()
-    with step("Training the demo's specialists (once)"):
+    with step("Making the demo's models (once)"):
         specialists.make(DEMO / "models", progress=ticker)
     server = Server(comfyui, DEMO, port=options.port)
     try:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import controlnet, frontend, shots, student
+from . import frontend, shots, specialists
 from .browser import chromium
 from .client import ComfyUIError
 from .comfyui import Server, install
@@ -109,17 +109,17 @@ def read(workflow: str) -> dict[str, Any]:
 
 
 RECIPE = json.dumps({"diffusion_soup": 1, "base": {"file": "demo-base.safetensors"}, "ingredients": [
-    {"file": "ember.safetensors", "weight": 2, "blocks": {"OUT03": 0.2}}, {"file": "lagoon.safetensors"},
-    {"kind": "lora", "file": "ink.safetensors", "weight": 0.6}]})
+    {"file": "neon.safetensors", "weight": 2, "blocks": {"OUT03": 0.2}}, {"file": "watercolour.safetensors"},
+    {"kind": "lora", "file": "comic.safetensors", "weight": 0.6}]})
 
 # One row for each picture in docs/.
 SHOTS = {
     "block_weights": Shot("per_block_soup", 2, widgets(preset="Hill", mbw=""), 460, ".dsoup-bar"),
     "ingredients": Shot("first_soup", 4, widgets(base="demo-base.safetensors"), 480, ".dsoup-ing-row"),
     "style_sliders": Shot("dmm_four_sliders", 2, widgets(
-        weights="ember = 0.7\nlagoon = 0.25\nink = 0.4"), 360, ".dsoup-style"),
+        weights="neon = 0.7\nlagoon = 0.25\nink = 0.4"), 360, ".dsoup-style"),
     "style_pad": Shot("dmm_four_sliders", 2, properties(
-        {"weights": "ember = 0.5\nlagoon = 0.3\nmeadow = 0.2"}, view="triangle"), 360, ".dsoup-styles"),
+        {"weights": "neon = 0.5\nlagoon = 0.3\nmeadow = 0.2"}, view="triangle"), 360, ".dsoup-styles"),
     "regions": Shot("panorama_five_regions", 3, widgets(), 620, ".dsoup-regions"),
     "recipe": Shot("first_soup", 4, drop("soup.json", RECIPE), None, ".dsoup-ing-row", "dialog.dsoup-recipe"),
     "log": Shot("first_soup", 4, cook("first_soup", "per_block_soup", "lora_soup", "add_and_remove"), None,
@@ -133,8 +133,7 @@ def main() -> None:
     parser.add_argument("--litegraph", action="store_true", help="nodes drawn on the canvas, not Nodes 2.0")
     options = shots.read(parser, SHOTS)
     with step("Making the demo's models (once)"):
-        student.make(DEMO / "models", progress=ticker)
-        controlnet.make(DEMO / "models", progress=ticker)
+        specialists.make(DEMO / "models", progress=ticker)
     with tempfile.TemporaryDirectory(prefix="comfy-", ignore_cleanup_errors=True) as base:
         with serve(Path(base), options.frontend, not options.litegraph) as server, browser(server) as page:
             for name in options.names:

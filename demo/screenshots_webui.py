@@ -26,21 +26,21 @@ from typing import Any
 from tests.webui import venvs
 from tests.webui.pages import SoupPage
 
-from . import shots, student
+from . import shots, specialists
 from .browser import chromium
 from .client import ComfyUIError
 from .comfyui import PACK
 from .run import DEMO, step, ticker
 
 GRADIO, STYLES, PANORAMA = "4.40.0", "#script_txt2img_dmm_styles_", "#dsoup_panorama_txt2img"
-CHECKPOINTS = ("demo-base", "ember", "lagoon", "meadow", "demo-student")
+CHECKPOINTS = ("demo-base", "neon", "watercolour", "clay", "demo-student")
 RECIPE = {"diffusion_soup": 1, "base": {"file": "demo-base.safetensors"}, "ingredients": [
-    {"file": "ember.safetensors", "weight": 2}, {"file": "lagoon.safetensors", "weight": 1},
-    {"file": "meadow.safetensors", "weight": 1},
-    {"kind": "lora", "file": "ink.safetensors", "weight": 0.6}]}
+    {"file": "neon.safetensors", "weight": 2}, {"file": "watercolour.safetensors", "weight": 1},
+    {"file": "clay.safetensors", "weight": 1},
+    {"kind": "lora", "file": "comic.safetensors", "weight": 0.6}]}
 REGIONS = [{"name": "forest", "prompt": "a dark forest, tall pines", "width": 416, "height": 512},
            {"name": "lake", "prompt": "a lake at dawn, mist on the water", "x": 304, "width": 416, "height": 512,
-            "cfg": 6, "style": {"lagoon": 0.8}},
+            "cfg": 6, "style": {"watercolour": 0.8}},
            {"name": "castle", "prompt": "a castle on a rock", "x": 608, "width": 416, "height": 512}]
 
 
@@ -59,7 +59,7 @@ def whole(soup: SoupPage) -> None:
     _load(soup, {**RECIPE, "ingredients": RECIPE["ingredients"][:3]})
     _cook(soup)
     _load(soup, RECIPE)
-    soup.press("meadow", "lock")
+    soup.press("clay", "lock")
     soup.page.click("#dsoup_taste")
     soup.page.wait_for_selector(".ds-taste img")
     _cook(soup)
@@ -68,7 +68,7 @@ def whole(soup: SoupPage) -> None:
 def blocks(soup: SoupPage) -> None:
     """The block weights of one row."""
     _load(soup, RECIPE)
-    soup.press("lagoon", "blocks")
+    soup.press("watercolour", "blocks")
     soup.page.select_option("select[aria-label='Source of the weights']", label="Ramp up")
     soup.page.wait_for_selector(".dsoup-bar")
 
@@ -78,7 +78,7 @@ def styles(soup: SoupPage) -> None:
     soup.page.get_by_role("tab", name="txt2img").click()
     soup.page.locator(f"{STYLES}section").get_by_text("DMM styles", exact=True).first.click()
     soup.page.wait_for_selector(".dsoup_styles.known .dsoup-style")
-    for name, share in (("ember", 0.7), ("lagoon", 0.25)):
+    for name, share in (("neon", 0.7), ("watercolour", 0.25)):
         box = soup.page.locator(f".dsoup-style[title='{name}']").bounding_box()
         soup.page.mouse.click(box["x"] + box["width"] * share, box["y"] + box["height"] / 2)
 
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--gradio", choices=list(venvs.PINS), default=GRADIO, help=f"which one ({GRADIO})")
     options = shots.read(parser, SHOTS)
     with step("Making the demo's models (once)"):
-        student.make(DEMO / "models", progress=ticker)
+        specialists.make(DEMO / "models", progress=ticker)
     with tempfile.TemporaryDirectory(prefix="webui-", ignore_cleanup_errors=True) as folder, \
             chromium() as opened:
         for name in options.names:
@@ -122,7 +122,7 @@ def main() -> None:
 @contextmanager
 def serve(folder: Path, gradio: str, chosen: str) -> Iterator[str]:
     """The address of a page with the demo's models and nobody's history."""
-    for kind, names in (("Stable-diffusion", CHECKPOINTS), ("Lora", ("ink",))):
+    for kind, names in (("Stable-diffusion", CHECKPOINTS), ("Lora", ("comic",))):
         (folder / "models" / kind).mkdir(parents=True)
         source = DEMO / "models" / ("loras" if kind == "Lora" else "checkpoints")
         for name in names:

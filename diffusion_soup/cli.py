@@ -1,4 +1,4 @@
-"""The command line: ``diffusion-soup cook | taste | greedy | recipe | inspect | dmm``.
+"""The command line: ``diffusion-soup cook | taste | greedy | recipe | inspect | dmm | lab``.
 
 User errors are one line on stderr beginning with ``error:`` and exit status 2; 130 after Ctrl-C.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import architecture as arch
-from . import cli_select
+from . import cli_dmm, cli_select
 from .blocks import block_names
 from .checkpoint import Checkpoint, open_checkpoint
 from .cook import cook_to_file
@@ -118,8 +118,6 @@ def _dmm_parser(parser: argparse.ArgumentParser) -> None:
                          help="take the text encoders and the VAE from here if the student has none")
     convert.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: as in the student")
     convert.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
-    from . import cli_dmm  # what training needs is for nothing else
-
     encoding = _command(actions, "encode", lambda options: cli_dmm.run_encode(options, _Bar),
                         "encode the pictures that a student is trained on")
     training = _command(actions, "train", lambda options: cli_dmm.run_train(options, _Bar),

@@ -22,9 +22,9 @@ def stock(folder: Path) -> None:
     """The model files of these tests. Those of the demo's names are whole checkpoints."""
     files = {
         "checkpoints/demo-base": lambda: models.sd15(1, text=True),
-        "checkpoints/ember": lambda: models.sd15(2, text=True),
-        "checkpoints/lagoon": lambda: models.sd15(3, text=True),
-        "checkpoints/meadow": lambda: models.sd15(4, text=True),
+        "checkpoints/clay": lambda: models.sd15(2, text=True),
+        "checkpoints/neon": lambda: models.sd15(3, text=True),
+        "checkpoints/watercolour": lambda: models.sd15(4, text=True),
         "checkpoints/student": lambda: models.student(6, text=True),
         "checkpoints/student2": lambda: models.student(7, 2),
         "checkpoints/stranger": lambda: models.student(8, mlp=1),
@@ -34,10 +34,10 @@ def stock(folder: Path) -> None:
         "checkpoints/xl2": lambda: models.sdxl(2),
         **{f"diffusion_models/renamed{seed}": lambda seed=seed: models.renamed(seed) for seed in (2, 3)},
         **{f"diffusion_models/huge{seed}": lambda seed=seed: models.huge(seed) for seed in range(1, 5)},
-        "loras/ink": lambda: models.lora(1),
+        "loras/comic": lambda: models.lora(1),
         "loras/other-base": lambda: models.fill({"lora_unet_nothing_here.lora_up.weight": (4, 4),
                                                  "lora_unet_nothing_here.lora_down.weight": (4, 4)}, 1),
-        "controlnet/ridge": lambda: models.controlnet(1),
+        "controlnet/shapes": lambda: models.controlnet(1),
         "controlnet/sketch": lambda: models.adapter(1),
         "gligen/boxes": lambda: models.gligen(1),
     }
@@ -45,9 +45,9 @@ def stock(folder: Path) -> None:
         path = folder / f"{name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         models.save(path, make())
-    styles = {"diffusion_soup.styles": '["ember", "lagoon", "meadow", "ink"]'}
+    styles = {"diffusion_soup.styles": '["clay", "neon", "watercolour", "comic"]'}
     models.save(folder / "checkpoints/demo-student.safetensors", models.student(9, text=True), styles)
-    whole = (folder / "checkpoints/ember.safetensors").read_bytes()
+    whole = (folder / "checkpoints/clay.safetensors").read_bytes()
     (folder / "checkpoints/truncated.safetensors").write_bytes(whole[:len(whole) // 2])
 
 

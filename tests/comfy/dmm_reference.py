@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("anime", "ink", "photo")
+NAMES = ("anime", "comic", "photo")
 TIME = 499
 SIZE = 16
 
@@ -128,10 +128,10 @@ def compare(reference: Reference, scratch: Path) -> dict[str, float]:
     cases = {
         "no style": (None, torch.zeros(1280)),
         **{name: ({name: 1.0}, mlp(code)) for name, code in zip(NAMES, codes)},
-        "paper mix": (dict(anime=1.0, ink=3.0), mlp(mixed)),
-        "three": (dict(anime=1.0, ink=1.0, photo=1.0), mlp(codes.mean(0))),
-        "norm-preserving": (dict(anime=1.0, ink=3.0), mlp(mixed * length / mixed.norm())),
-        "after MLP": (dict(anime=1.0, ink=3.0), 0.25 * mlp(codes[0]) + 0.75 * mlp(codes[1])),
+        "paper mix": (dict(anime=1.0, comic=3.0), mlp(mixed)),
+        "three": (dict(anime=1.0, comic=1.0, photo=1.0), mlp(codes.mean(0))),
+        "norm-preserving": (dict(anime=1.0, comic=3.0), mlp(mixed * length / mixed.norm())),
+        "after MLP": (dict(anime=1.0, comic=3.0), 0.25 * mlp(codes[0]) + 0.75 * mlp(codes[1])),
     }
     found: dict[str, float] = {}
     for name, (weights, added) in cases.items():

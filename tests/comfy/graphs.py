@@ -12,7 +12,7 @@ from demo.client import Client, Result
 from demo.workflows import Prompt
 
 SETTINGS = {"method": "soup", "normalise": True, "base": "none", "text_encoder": "none", "vae": "auto", "dtype": "auto"}
-LORAS = ("ink", "other-base")
+LORAS = ("comic", "other-base")
 
 
 class Node(NamedTuple):

@@ -87,7 +87,7 @@ class Scene(Graph):
     def cropped(self, image: Any, half: int) -> Any:
         return self("ImageCrop", image=image, width=SIDE, height=SIDE, x=half * SIDE, y=0)[0]
 
-    def controlled(self, prompts: Sequence[Any], image: Any, file: str = "ridge") -> Prompts:
+    def controlled(self, prompts: Sequence[Any], image: Any, file: str = "shapes") -> Prompts:
         """Prompts with a ControlNet on both."""
         network = self("ControlNetLoader", control_net_name=f"{file}.safetensors")[0]
         held = self("ControlNetApplyAdvanced", positive=prompts[0], negative=prompts[1], control_net=network,

@@ -23,15 +23,15 @@ def run_twice(client, first, second):
 def test_seed_and_prompt(client):
     graphs = Graph(), Graph()
     for seed, graph in enumerate(graphs):
-        graph.picture("ember", "lagoon", seed=seed)
+        graph.picture("clay", "neon", seed=seed)
     graphs[1]["5"]["inputs"]["text"] = "another"
     assert not run_twice(client, *graphs)
 
 
 def test_unrelated_nodes(client):
     plain, more = Graph(), Graph()
-    plain.picture("ember", "lagoon", seed=1)
-    more.picture("ember", "lagoon", seed=2)
+    plain.picture("clay", "neon", seed=1)
+    more.picture("clay", "neon", seed=2)
     more("PreviewImage", images=more("EmptyImage", width=64, height=64, batch_size=1, color=255)[0])
     assert not run_twice(client, plain, more)
 
@@ -39,7 +39,7 @@ def test_unrelated_nodes(client):
 def test_other_node_numbers(client):
     """Numbers and order of the nodes say nothing about the soup."""
     graph = Graph()
-    graph.picture("ember", "lagoon", seed=1)
+    graph.picture("clay", "neon", seed=1)
     renamed = Graph()
     for name, node in reversed(graph.items()):
         inputs = {key: [f"n{value[0]}", value[1]] if isinstance(value, list) else value
@@ -53,21 +53,21 @@ def test_other_node_numbers(client):
 def test_a_changed_file_is_cooked(client, comfy):
     """The same name with other content is another ingredient."""
     link = comfy.models / "checkpoints" / "changing.safetensors"
-    link.symlink_to(comfy.models / "checkpoints" / "ember.safetensors")
-    first = soup_picture(client, "changing", "lagoon")
+    link.symlink_to(comfy.models / "checkpoints" / "clay.safetensors")
+    first = soup_picture(client, "changing", "neon")
     link.unlink()
-    link.symlink_to(comfy.models / "checkpoints" / "meadow.safetensors")
-    second = soup_picture(client, "changing", "lagoon")
+    link.symlink_to(comfy.models / "checkpoints" / "watercolour.safetensors")
+    second = soup_picture(client, "changing", "neon")
     link.unlink()
     assert not same(first, second)
-    assert same(second, soup_picture(client, "meadow", "lagoon"))
+    assert same(second, soup_picture(client, "watercolour", "neon"))
 
 
 def changed(*texts):
     """Graphs of the same soup with other block weights."""
     for text in texts:
         graph = Graph()
-        soup = graph.cook("ember", ("lagoon", 1.0, graph.blocks(text)))
+        soup = graph.cook("clay", ("neon", 1.0, graph.blocks(text)))
         graph.sample(soup[0], soup[2])
         yield graph
 
@@ -95,7 +95,7 @@ def test_change_and_back(client):
 def test_earlier_soup_is_untouched_by_a_recook(client):
     """Both soups in one graph, the second a change of one block of the first."""
     graph = Graph()
-    soups = [graph.cook("ember", ("lagoon", 1.0, graph.blocks(text))) for text in ("OUT01=1", "OUT01=0.2")]
+    soups = [graph.cook("clay", ("neon", 1.0, graph.blocks(text))) for text in ("OUT01=1", "OUT01=0.2")]
     for soup in soups:
         graph.sample(soup[0], soup[2])
     both = pictures(client.run(graph))

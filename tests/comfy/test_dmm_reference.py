@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).with_name("dmm_reference.py")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("diffusers") is None, reason="needs diffusers")
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 def test_agrees_with_diffusers(family):
     """Single styles, mixes in every mode and no style, model-wide and per conditioning, in float32."""
     done = subprocess.run([sys.executable, str(SCRIPT), str(install()), family], capture_output=True, text=True,

@@ -6,48 +6,48 @@ from .graphs import Graph, same, soup_picture
 
 
 def truncated(graph):
-    return graph.cook("ember", "truncated"), "truncated.safetensors"
+    return graph.cook("clay", "truncated"), "truncated.safetensors"
 
 
 def lora_without_base(graph):
-    return graph.cook("ember", "ink"), "name the base checkpoint"
+    return graph.cook("clay", "comic"), "name the base checkpoint"
 
 
 def lora_for_another_base(graph):
-    return graph.cook("ember", "other-base", base="demo-base.safetensors"), "other-base.safetensors"
+    return graph.cook("clay", "other-base", base="demo-base.safetensors"), "other-base.safetensors"
 
 
 def two_families(graph):
-    return graph.cook("ember", "xl1"), "SDXL"
+    return graph.cook("clay", "xl1"), "SDXL"
 
 
 def two_sizes(graph):
-    return graph.cook("ember", "huge1"), "not the same model"
+    return graph.cook("clay", "huge1"), "not the same model"
 
 
 def no_shares(graph):
-    return graph.cook(("ember", 0.0), ("lagoon", 0.0)), "share of 0"
+    return graph.cook(("clay", 0.0), ("neon", 0.0)), "share of 0"
 
 
 def task_arithmetic_without_base(graph):
-    return graph.cook("ember", "lagoon", method="task_arithmetic"), "name the base checkpoint"
+    return graph.cook("clay", "neon", method="task_arithmetic"), "name the base checkpoint"
 
 
 def unknown_block(graph):
-    return graph.cook("ember", ("lagoon", 1.0, graph.blocks("OUT77=0.5"))), "OUT77"
+    return graph.cook("clay", ("neon", 1.0, graph.blocks("OUT77=0.5"))), "OUT77"
 
 
 def wrong_count(graph):
-    return graph.cook("ember", ("lagoon", 1.0, graph.blocks("1,0.5,0.2", "SDXL"))), "3"
+    return graph.cook("clay", ("neon", 1.0, graph.blocks("1,0.5,0.2", "SDXL"))), "3"
 
 
 def no_such_ingredient(graph):
-    less = graph("DSoupRemove", recipe=graph.cook("ember", "lagoon")[3], name="meadow")
-    return graph.cook_recipe(less[0]), "'meadow' is not in this soup"
+    less = graph("DSoupRemove", recipe=graph.cook("clay", "neon")[3], name="watercolour")
+    return graph.cook_recipe(less[0]), "'watercolour' is not in this soup"
 
 
 def nothing_connected(graph):
-    return graph("DSoupCook", **{key: value for key, value in graph.pop(graph.cook("ember").id)["inputs"].items()
+    return graph("DSoupCook", **{key: value for key, value in graph.pop(graph.cook("clay").id)["inputs"].items()
                                  if key != "ingredients"}), "Connect either ingredients or a recipe"
 
 
@@ -66,7 +66,7 @@ def picture_elsewhere(graph):
 
 
 def missing_file(graph):
-    return graph.cook("ember", "nowhere"), "nowhere.safetensors was not found"
+    return graph.cook("clay", "nowhere"), "nowhere.safetensors was not found"
 
 
 def missing_file_of_a_recipe(graph):
@@ -81,7 +81,7 @@ CASES = (truncated, lora_without_base, lora_for_another_base, two_families, two_
 
 @pytest.fixture(scope="module")
 def before(comfy):
-    return soup_picture(comfy.client, "ember", "lagoon")
+    return soup_picture(comfy.client, "clay", "neon")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -94,14 +94,14 @@ def test_one_sentence(client, before, case):
     message = result.failure.message
     assert words in message and "\n" not in message and 20 < len(message) < 1000
     assert not any(sign in message for sign in ("Traceback", "Error(", "<class", "object at 0x"))
-    assert same(soup_picture(client, "ember", "lagoon"), before)
+    assert same(soup_picture(client, "clay", "neon"), before)
 
 
 def test_failing_keeps_the_soup_of_the_same_node(client, before):
     """A share set wrongly, then set right: the soup is there, and right."""
     graph = Graph()
-    graph.picture("ember", ("lagoon", 1.0))
+    graph.picture("clay", ("neon", 1.0))
     assert client.run(graph).status == "success"
     graph["2"]["inputs"]["share"] = -1.0  # 1 - 1 = 0
     assert client.run(graph).status == "error"
-    assert same(soup_picture(client, "ember", "lagoon"), before)
+    assert same(soup_picture(client, "clay", "neon"), before)

@@ -52,8 +52,8 @@ def tuned(comfy):
 
 
 def test_facts_of_a_checkpoint(client, comfy):
-    status, told = facts(client, "ember")
-    assert status == 200 and told["bytes"] == (comfy.models / "checkpoints/ember.safetensors").stat().st_size
+    status, told = facts(client, "clay")
+    assert status == 200 and told["bytes"] == (comfy.models / "checkpoints/clay.safetensors").stat().st_size
     expected = {"title": "SD 1.x", "family": "sd1", "dtype": "F16", "styles": False, "hashing": None}
     assert expected.items() <= told.items()
     assert told["parts"] == ["VAE", "diffusion model", "text encoder"]
@@ -62,7 +62,7 @@ def test_facts_of_a_checkpoint(client, comfy):
 
 
 def test_facts_of_a_lora(client):
-    status, told = facts(client, "ink", "lora")
+    status, told = facts(client, "comic", "lora")
     assert status == 200 and told["title"] == "SD 1.x" and told["ranks"] == [4] and told["layers"] > 5
     assert told["parts"] == ["diffusion model"] and told["dtype"] == "F16"
     assert facts(client, "other-base", "lora")[1]["title"] == "LoRA"
@@ -70,9 +70,9 @@ def test_facts_of_a_lora(client):
 
 @pytest.mark.parametrize("query, status, told", [
     ({"file": "nowhere.safetensors"}, 404, "is not in the checkpoint folders"), ({"file": ""}, 404, "is not in"),
-    ({"file": "../checkpoints/ember.safetensors"}, 404, "is not in"), ({"file": "/etc/passwd"}, 404, "is not in"),
-    ({"file": "ember.safetensors", "kind": "lora"}, 404, "is not in the lora folders"),
-    ({"file": "ember.safetensors", "kind": "soup"}, 400, "There is no kind 'soup'"),
+    ({"file": "../checkpoints/clay.safetensors"}, 404, "is not in"), ({"file": "/etc/passwd"}, 404, "is not in"),
+    ({"file": "clay.safetensors", "kind": "lora"}, 404, "is not in the lora folders"),
+    ({"file": "clay.safetensors", "kind": "soup"}, 400, "There is no kind 'soup'"),
     ({"file": "truncated.safetensors"}, 404, "is truncated"),
 ])
 def test_what_is_wrong_is_said(client, query, status, told):
@@ -135,22 +135,22 @@ def tasted(client, *rows, **query):
 
 
 def test_taste_is_the_engines(client, comfy, tuned):
-    status, told = tasted(client, *tuned, "ember", "xl1", ("lora", "ink", 0.5, 1), base="demo-base.safetensors")
+    status, told = tasted(client, *tuned, "clay", "xl1", ("lora", "comic", 0.5, 1), base="demo-base.safetensors")
     assert status == 200 and [each["verdict"] for each in told["ingredients"]] == [
         "fits", "fits", "stranger", "unfit", "fits"]
     assert "is SDXL" in told["ingredients"][3]["sentence"] and told["sampled"] is True
     from diffusion_soup import ModelFolders
 
     folders = ModelFolders({"checkpoint": [comfy.models / "checkpoints"], "lora": [comfy.models / "loras"]})
-    recipe = Recipe((*(Ingredient(f"{name}.safetensors") for name in (*tuned, "ember", "xl1")),
-                     Ingredient("ink.safetensors", "lora", strength=0.5)), base=ModelFile("demo-base.safetensors"))
+    recipe = Recipe((*(Ingredient(f"{name}.safetensors") for name in (*tuned, "clay", "xl1")),
+                     Ingredient("comic.safetensors", "lora", strength=0.5)), base=ModelFile("demo-base.safetensors"))
     ours = taste(recipe, folders, sampled=True).to_dict()
     assert told["ingredients"][4]["distance"] == pytest.approx(ours["ingredients"][4]["distance"])
     assert told["ingredients"][0]["blocks"] == pytest.approx(ours["ingredients"][0]["blocks"])
 
 
 def test_taste_without_a_base_is_of_those_that_count(client, tuned):
-    status, told = tasted(client, *tuned, ("checkpoint", "ember", 1, 0))
+    status, told = tasted(client, *tuned, ("checkpoint", "clay", 1, 0))
     assert status == 200 and told["base"] is None and told["reference"] == "the mean of the ingredients"
     assert [each["verdict"] for each in told["ingredients"]] == ["fits", "fits", "stranger"]
 
@@ -165,10 +165,10 @@ def test_a_file_that_changes_is_tasted_again(client, comfy, tuned):
 
 
 @pytest.mark.parametrize("query, told", [
-    ([], "Expected 1 to 64 ingredients"), ([("ingredient", "ember.safetensors")], "as many kinds, got 1 and 0"),
-    ([("ingredient", "../ember.safetensors"), ("kind", "checkpoint")], "is not in"),
-    ([("ingredient", "ember.safetensors"), ("kind", "checkpoint"), ("strength", "nan")], "Expected 1 numbers"),
-    ([("ingredient", "ember.safetensors"), ("kind", "checkpoint"), ("base", "/etc/passwd")], "is not in"),
+    ([], "Expected 1 to 64 ingredients"), ([("ingredient", "clay.safetensors")], "as many kinds, got 1 and 0"),
+    ([("ingredient", "../clay.safetensors"), ("kind", "checkpoint")], "is not in"),
+    ([("ingredient", "clay.safetensors"), ("kind", "checkpoint"), ("strength", "nan")], "Expected 1 numbers"),
+    ([("ingredient", "clay.safetensors"), ("kind", "checkpoint"), ("base", "/etc/passwd")], "is not in"),
 ])
 def test_wrong_questions_about_taste(client, query, told):
     status, answer = ask(client, "taste", *query)
@@ -179,16 +179,16 @@ def test_wrong_questions_about_taste(client, query, told):
 
 
 def test_what_a_graph_cooks(client):
-    recipe = Recipe((Ingredient("ember.safetensors", weight=2.0),))
+    recipe = Recipe((Ingredient("clay.safetensors", weight=2.0),))
     prompt = Graph()
     before = prompt("DSoupRecipe", json=recipe.to_json(), picture="none", soup="none")
-    last = prompt("DSoupIngredient", file="lagoon.safetensors", share=0.5, elements="", ingredients=before[1])
+    last = prompt("DSoupIngredient", file="neon.safetensors", share=0.5, elements="", ingredients=before[1])
     cook = prompt("DSoupCook", ingredients=last[0], **{"method": "soup", "normalise": True, "base": "none",
                                                        "text_encoder": "none", "vae": "auto", "dtype": "auto"})
     status, told = post(client, "cooked", {"prompt": prompt, "node": cook.id})
     assert status == 200
     assert [(each["file"], each["weight"]) for each in told["recipe"]["ingredients"]] == [
-        ("ember.safetensors", 2.0), ("lagoon.safetensors", 0.5)]
+        ("clay.safetensors", 2.0), ("neon.safetensors", 0.5)]
     assert told["recipe"] == graph.recipes_of_prompt(prompt)[cook.id].to_dict()
     assert post(client, "cooked", {"prompt": prompt, "node": "99"}) == (200, {"recipe": None})
     assert post(client, "cooked", {"prompt": {"1": {"class_type": "DSoupCook", "inputs": 5}}, "node": "1"}) == \

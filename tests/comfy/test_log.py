@@ -42,11 +42,11 @@ def cook(client, *ingredients, seed=1):
 
 
 def test_a_cook_and_its_picture(client, comfy, empty):
-    soup, result, recipe_hash = cook(client, "ember", ("lagoon", 0.5))
+    soup, result, recipe_hash = cook(client, "clay", ("neon", 0.5))
     told = log(client)
     (entry,) = told["entries"]
     assert (told["found"], told["all"], entry["hash"], entry["count"]) == (1, 1, recipe_hash, 1)
-    assert [each["file"] for each in entry["recipe"]["ingredients"]] == ["ember.safetensors", "lagoon.safetensors"]
+    assert [each["file"] for each in entry["recipe"]["ingredients"]] == ["clay.safetensors", "neon.safetensors"]
     assert all(each["sha256"] for each in entry["recipe"]["ingredients"])
     assert entry["shares"] == [pytest.approx(2 / 3), pytest.approx(1 / 3)]
     assert 0 < entry["cooked"] <= entry["tensors"] and 0 < entry["seconds"] < 60
@@ -57,8 +57,8 @@ def test_a_cook_and_its_picture(client, comfy, empty):
 
 
 def test_a_soup_from_the_cache_counts_once_and_has_both_pictures(client, empty):
-    _, one, recipe_hash = cook(client, "ember", "lagoon", seed=1)
-    _, other, _ = cook(client, "ember", "lagoon", seed=2)
+    _, one, recipe_hash = cook(client, "clay", "neon", seed=1)
+    _, other, _ = cook(client, "clay", "neon", seed=2)
     (entry,) = log(client)["entries"]
     assert (entry["hash"], entry["count"]) == (recipe_hash, 1)
     newest = [each["filename"] for each in entry["pictures"]][:2]  # other tests may have painted with this soup too
@@ -67,7 +67,7 @@ def test_a_soup_from_the_cache_counts_once_and_has_both_pictures(client, empty):
 
 def test_each_soup_of_a_graph_has_its_own_picture(client, empty):
     graph = Graph()
-    soups = [graph.picture("ember", "lagoon"), graph.picture("lagoon", "meadow")]
+    soups = [graph.picture("clay", "neon"), graph.picture("neon", "watercolour")]
     result = client.run(graph).succeeded()
     pictures = {}
     for soup in soups:
@@ -79,7 +79,7 @@ def test_each_soup_of_a_graph_has_its_own_picture(client, empty):
 
 
 def test_pictures_are_kept_beyond_the_history(client, comfy, empty):
-    _, result, recipe_hash = cook(client, "ember", "meadow")
+    _, result, recipe_hash = cook(client, "clay", "watercolour")
     assert post(comfy, "log", {"gather": True}) == (200, {})
     client.post("/history", {"clear": True})
     (entry,) = log(client)["entries"]
@@ -87,13 +87,13 @@ def test_pictures_are_kept_beyond_the_history(client, comfy, empty):
 
 
 def test_search_pages_and_deleting(client, comfy, empty):
-    for name in ("ember", "lagoon", "meadow"):
+    for name in ("clay", "neon", "watercolour"):
         cook(client, name)
     assert [each["recipe"]["ingredients"][0]["file"][:6] for each in log(client)["entries"]] == [
-        "meadow", "lagoon", "ember."]
+        "watercolour", "neon", "clay."]
     found = log(client, search="LAGO soup")
     assert (found["found"], found["all"]) == (1, 3)
-    assert log(client, search="lagoon meadow")["entries"] == []
+    assert log(client, search="neon watercolour")["entries"] == []
     assert [len(log(client, limit=2, offset=at)["entries"]) for at in (0, 2, 9)] == [2, 1, 0]
     assert len(log(client, limit="x", offset="-1")["entries"]) == 3
     assert post(comfy, "log", {"delete": found["entries"][0]["hash"]}) == (200, {})
@@ -112,7 +112,7 @@ def test_an_unwritable_log_does_not_fail_a_cook(client, comfy, empty):
     empty.unlink(missing_ok=True)
     empty.mkdir()
     try:
-        cook(client, "ember", "lagoon", "meadow")
+        cook(client, "clay", "neon", "watercolour")
         assert log(client)["entries"] == []
     finally:
         empty.rmdir()
@@ -126,28 +126,28 @@ def minimal(*files, **more):
 
 
 def test_a_recipe_and_its_files(comfy):
-    status, told = post(comfy, "recipe", {"recipe": minimal("ember.safetensors", "gone.safetensors")})
+    status, told = post(comfy, "recipe", {"recipe": minimal("clay.safetensors", "gone.safetensors")})
     assert status == 200 and told["shares"] == [0.5, 0.5] and len(told["hash"]) == 64
     assert told["files"] == [
-        {"kind": "checkpoint", "file": "ember.safetensors", "state": "here", "name": "ember.safetensors"},
+        {"kind": "checkpoint", "file": "clay.safetensors", "state": "here", "name": "clay.safetensors"},
         {"kind": "checkpoint", "file": "gone.safetensors", "state": "missing", "name": None}]
     assert told["family"] == "SD 1 / SD 2"
     assert post(comfy, "recipe", {"recipe": json.dumps(minimal("xl1.safetensors"))})[1]["family"] == "SDXL"
 
 
 def test_a_moved_and_a_changed_file(client, comfy):
-    _, _, recipe_hash = cook(client, "ember", "lagoon", seed=9)
-    ember = log(client, search=recipe_hash)["entries"][0]["recipe"]["ingredients"][0]
-    recipe = {"diffusion_soup": 1, "ingredients": [{"file": "elsewhere.safetensors", "sha256": ember["sha256"]},
-                                                   {"file": "lagoon.safetensors", "sha256": "0" * 64}]}
+    _, _, recipe_hash = cook(client, "clay", "neon", seed=9)
+    clay = log(client, search=recipe_hash)["entries"][0]["recipe"]["ingredients"][0]
+    recipe = {"diffusion_soup": 1, "ingredients": [{"file": "elsewhere.safetensors", "sha256": clay["sha256"]},
+                                                   {"file": "neon.safetensors", "sha256": "0" * 64}]}
     files = post(comfy, "recipe", {"recipe": recipe})[1]["files"]
     assert [(each["state"], each["name"]) for each in files] == [
-        ("moved", "ember.safetensors"), ("changed", "lagoon.safetensors")]
+        ("moved", "clay.safetensors"), ("changed", "neon.safetensors")]
 
 
 def test_the_recipes_of_a_graph(comfy):
     graph = Graph()
-    soup = graph.cook("ember", ("ink", 0.5), base="demo-base.safetensors")
+    soup = graph.cook("clay", ("comic", 0.5), base="demo-base.safetensors")
     graph("DSoupCook", **SETTINGS)  # connected to nothing
     status, told = post(comfy, "recipe", {"prompt": graph})
     assert status == 200 and list(told["recipes"]) == [soup.id]

@@ -21,7 +21,7 @@ def forgetful(shelf):
 def test_a_fresh_server_cooks_the_same(client, forgetful):
     """Also what the other server made by recooking one block."""
     graph = Graph()
-    graph.picture("ember", ("lagoon", 1.0, graph.blocks("OUT01=1")))
+    graph.picture("clay", ("neon", 1.0, graph.blocks("OUT01=1")))
     for text in ("OUT01=1", "OUT01=0.2"):
         graph["1"]["inputs"]["mbw"] = text
         assert same(*pictures(client.run(graph)), *pictures(forgetful.run(graph)))
@@ -29,8 +29,8 @@ def test_a_fresh_server_cooks_the_same(client, forgetful):
 
 def test_every_prompt_cooks(forgetful):
     graph = Graph()
-    graph.picture("ember", "lagoon")
+    graph.picture("clay", "neon")
     results = [forgetful.run(graph) for _ in range(2)]
     assert all(ran(result, graph, "DSoupCook") for result in results)
     assert same(*(pictures(result)[0] for result in results))
-    assert not same(soup_picture(forgetful, "ember", "meadow"), pictures(results[0])[0])
+    assert not same(soup_picture(forgetful, "clay", "watercolour"), pictures(results[0])[0])

@@ -34,5 +34,5 @@ def test_only_save_is_an_end(client):
 
 
 def test_model_files_are_offered(client):
-    assert "ember.safetensors" in client.object_info("DSoupIngredient")["input"]["required"]["file"][1]["options"]
-    assert "ink.safetensors" in client.object_info("DSoupLoRAIngredient")["input"]["required"]["file"][1]["options"]
+    assert "clay.safetensors" in client.object_info("DSoupIngredient")["input"]["required"]["file"][1]["options"]
+    assert "comic.safetensors" in client.object_info("DSoupLoRAIngredient")["input"]["required"]["file"][1]["options"]

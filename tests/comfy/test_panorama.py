@@ -34,7 +34,7 @@ def test_one_region_is_the_plain_picture(comfy):
     assert np.array_equal(one, alone) and np.array_equal(tiled, alone)
 
 
-@pytest.mark.parametrize("file", ("ridge", "sketch"))
+@pytest.mark.parametrize("file", ("shapes", "sketch"))
 def test_controlnet_over_the_canvas(comfy, plain, file):
     """A ControlNet or T2I adapter on what Panorama hands out: each half sees its part of the hint."""
     graph = Scene()
@@ -62,7 +62,7 @@ def test_old_controlnet_node(comfy, plain, regions):
     """On the positive prompt of one region or of both, it counts for the negative prompt of that region alone."""
     graph = Scene()
     base, hint = graph.checkpoint(), graph.picture()[0]
-    network = graph("ControlNetLoader", control_net_name="ridge.safetensors")[0]
+    network = graph("ControlNetLoader", control_net_name="shapes.safetensors")[0]
     prompts = [Prompts(graph("ControlNetApply", conditioning=prompt.positive, control_net=network,
                              image=graph.cropped(hint, half), strength=1.0)[0], prompt.negative)
                if half in regions else prompt for half, prompt in enumerate(graph.prompts(base[1]))]
@@ -74,7 +74,7 @@ def test_old_controlnet_node(comfy, plain, regions):
 def test_old_controlnet_node_over_the_canvas(comfy, plain):
     graph = Scene()
     base, hint = graph.checkpoint(), graph.picture()[0]
-    network = graph("ControlNetLoader", control_net_name="ridge.safetensors")[0]
+    network = graph("ControlNetLoader", control_net_name="shapes.safetensors")[0]
 
     def held(positive, image):
         return graph("ControlNetApply", conditioning=positive, control_net=network, image=image, strength=1.0)[0]
@@ -92,7 +92,7 @@ def test_lora_hooks(comfy, plain, way):
     """A LoRA on the right half alone, by each of ComfyUI's ways to put a hook on prompts."""
     graph = Scene()
     base = graph.checkpoint()
-    hooks = graph("CreateHookLora", lora_name="ink.safetensors", strength_model=0.8, strength_clip=0.8)[0]
+    hooks = graph("CreateHookLora", lora_name="comic.safetensors", strength_model=0.8, strength_clip=0.8)[0]
     left, right = graph.prompts(base[1])
     more = {"strength": 1.0, "set_cond_area": "default", "hooks": hooks}
     if way == "text encoder":
@@ -111,16 +111,16 @@ def test_lora_hooks(comfy, plain, way):
 
 
 @pytest.mark.parametrize("left, right", [
-    ("demo-base", "ember"), ("demo-base", "a soup"), ("ember", "ember with a LoRA"),
+    ("demo-base", "clay"), ("demo-base", "a soup"), ("clay", "clay with a LoRA"),
     pytest.param("demo-base", "demo-base with a LoRA", marks=pytest.mark.slow),
-    pytest.param("ember", "demo-base with a LoRA", marks=pytest.mark.slow)])
+    pytest.param("clay", "demo-base with a LoRA", marks=pytest.mark.slow)])
 def test_model_of_a_region(comfy, plain, left, right):
     """One that Panorama has or another, as it is loaded or with a LoRA; a ControlNet over all."""
     def model(graph, name):
         if name == "a soup":
-            return graph.cook("ember", "lagoon")[0]
+            return graph.cook("clay", "neon")[0]
         loaded = graph.checkpoint(name.split()[0])[0]
-        return loaded if " " not in name else graph("LoraLoaderModelOnly", model=loaded, lora_name="ink.safetensors",
+        return loaded if " " not in name else graph("LoraLoaderModelOnly", model=loaded, lora_name="comic.safetensors",
                                                     strength_model=0.8)[0]
 
     graph = Scene()
@@ -144,7 +144,7 @@ def test_style_of_a_region(comfy):
     graph = Scene()
     student = graph("DSoupStudent", file="demo-student.safetensors")
     prompts = graph.prompts(student[1])
-    for weights in (("ember = 1", "ink = 1"), (None, "meadow = 1, ember = 1")):
+    for weights in (("clay = 1", "comic = 1"), (None, "watercolour = 1, clay = 1")):
         styles = [text and graph("DSoupStyleMix", styles=student[3], weights=text, mode="paper", strength=1.0)[0]
                   for text in weights]
         graph.keep(graph.sampled(graph.halves(student[0], prompts, [{"style": style} if style else {}
@@ -163,7 +163,7 @@ def test_style_and_model_of_a_region(comfy):
     """A soup of the student is another student, with the same styles."""
     graph = Scene()
     base = graph.checkpoint()
-    soup = graph.cook("student", "ember")
+    soup = graph.cook("student", "clay")
     style = graph("DSoupStyleMix", styles=soup[4], weights="style 2 = 1", mode="paper", strength=1.0)[0]
     prompts = graph.prompts(base[1])
     graph.keep(graph.sampled(graph.halves(base[0], prompts, ({}, {"model": soup[0], "style": style}))))
@@ -211,6 +211,7 @@ def test_inpainting_by_a_mask_on_the_latent(comfy, denoise):
     assert kept[:4].all() and kept[12:].all() and not kept[4:12].any()
 
 
+@pytest.mark.slow
 def test_sdxl(comfy):
     """A region is a picture of its own size to a model that is told sizes."""
     graph = Scene()

@@ -38,10 +38,10 @@ def test_progress(client):
 @pytest.mark.parametrize("at", (0, *(pytest.param(at, marks=pytest.mark.slow) for at in (10, 100)), 500))
 def test_interrupt(client, at):
     """Stopped at about `at` of 1000 parts of the work, it ends within a second, and an earlier soup is unharmed."""
-    before = soup_picture(client, "ember", "lagoon")
+    before = soup_picture(client, "clay", "neon")
     times = [seconds for seconds in (interrupted(client, at) for _ in range(3)) if seconds is not None]
     assert times and min(times) < 1  # of several, because tests share their machine
-    assert same(soup_picture(client, "ember", "lagoon"), before)
+    assert same(soup_picture(client, "clay", "neon"), before)
 
 
 def interrupted(client, at):
@@ -66,7 +66,7 @@ def interrupted(client, at):
 def test_interrupt_beside_a_cached_soup(client):
     """The soup of another Cook Soup in the same graph is not even cooked again."""
     graph = Graph()
-    graph.picture("ember", "lagoon")
+    graph.picture("clay", "neon")
     before = shown(client, graph)
     both = Graph(graph)
     both("PreviewAny", source=both.cook(*HUGE, vae="none")[3])

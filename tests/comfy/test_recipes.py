@@ -27,7 +27,7 @@ def from_picture(client, path, **inputs):
 def made(comfy, tmp_path_factory):
     """A soup's picture, as a file and as pixels."""
     graph = Graph()
-    graph.picture("ember", ("lagoon", 0.5), "meadow")
+    graph.picture("clay", ("neon", 0.5), "watercolour")
     result = comfy.client.run(graph)
     path = tmp_path_factory.mktemp("pictures") / "soup.png"
     path.write_bytes(result.images[0])
@@ -38,16 +38,16 @@ def test_picture_carries_the_recipe(made):
     (recipe,) = recipes(made[0].read_bytes()).values()
     assert recipe["diffusion_soup"] == 1
     assert [each["file"] for each in recipe["ingredients"]] == [
-        "ember.safetensors", "lagoon.safetensors", "meadow.safetensors"]
+        "clay.safetensors", "neon.safetensors", "watercolour.safetensors"]
     assert all(len(each["sha256"]) == 64 for each in recipe["ingredients"])
 
 
 def test_also_when_the_soup_comes_from_the_cache(client):
     graph = Graph()
-    graph.picture("ember", "lagoon", seed=1)
+    graph.picture("clay", "neon", seed=1)
     first = client.run(graph).succeeded()
     graph = Graph()
-    graph.picture("ember", "lagoon", seed=2)
+    graph.picture("clay", "neon", seed=2)
     second = client.run(graph).succeeded()
     assert not ran(second, graph, "DSoupCook")
     assert recipes(first.images[0]) == recipes(second.images[0])
@@ -55,10 +55,10 @@ def test_also_when_the_soup_comes_from_the_cache(client):
 
 def test_each_soup_of_a_graph(client):
     graph = Graph()
-    one, other = graph.picture("ember", "lagoon"), graph.picture("lagoon", "meadow")
+    one, other = graph.picture("clay", "neon"), graph.picture("neon", "watercolour")
     found = recipes(client.run(graph).succeeded().images[0])
     assert {node: recipe["ingredients"][0]["file"] for node, recipe in found.items()} == {
-        one.id: "ember.safetensors", other.id: "lagoon.safetensors"}
+        one.id: "clay.safetensors", other.id: "neon.safetensors"}
 
 
 def test_read_back_from_the_picture(client, made):
@@ -88,7 +88,7 @@ def test_a_picture_without_a_recipe(client, tmp_path):
 def test_text(client, made):
     """A recipe shown as text, put into another graph."""
     graph = Graph()
-    soup = graph.cook("ember", ("lagoon", 0.5), "meadow")
+    soup = graph.cook("clay", ("neon", 0.5), "watercolour")
     graph.sample(soup[0], soup[2])
     text = graph("PreviewAny", source=graph("DSoupRecipe", recipe=soup[3])[2])
     (shown_text,) = client.run(graph).succeeded().outputs[text.id]["text"]
@@ -100,7 +100,7 @@ def test_text(client, made):
 
 def test_saved_soup(client, made):
     graph = Graph()
-    soup = graph.cook("ember", ("lagoon", 0.5), "meadow")
+    soup = graph.cook("clay", ("neon", 0.5), "watercolour")
     saved = graph("DSoupSave", recipe=soup[3], filename_prefix="checkpoints/recipe")
     path = Path(client.run(graph).succeeded().outputs[saved.id]["text"][0])
     graph = Graph()
@@ -116,37 +116,37 @@ def test_ingredients_of_a_recipe(client, made):
     first = graph("DSoupRecipe", picture=client.upload_image(path))
     soup = graph.cook(("demo-base", 1.0, {"ingredients": first[1]}))
     graph.sample(soup[0], soup[2])
-    assert same(shown(client, graph), soup_picture(client, "ember", ("lagoon", 0.5), "meadow", "demo-base"))
+    assert same(shown(client, graph), soup_picture(client, "clay", ("neon", 0.5), "watercolour", "demo-base"))
 
 
 def test_moved_file_is_found_by_its_hash(client, made, comfy):
-    """The recipe says ember, which is called something else now."""
+    """The recipe says clay, which is called something else now."""
     path, picture = made
-    ember = comfy.models / "checkpoints/ember.safetensors"
-    moved = ember.rename(ember.with_name("renamed.safetensors"))
+    clay = comfy.models / "checkpoints/clay.safetensors"
+    moved = clay.rename(clay.with_name("renamed.safetensors"))
     try:
         assert same(from_picture(client, path), picture)
     finally:
-        moved.rename(ember)
+        moved.rename(clay)
 
 
 def test_add(client):
     graph = Graph()
-    more = graph("DSoupAdd", recipe=graph.cook("ember", "lagoon")[3], ingredients=graph.chain("meadow"))
+    more = graph("DSoupAdd", recipe=graph.cook("clay", "neon")[3], ingredients=graph.chain("watercolour"))
     soup = graph.cook_recipe(more[0])
     graph.sample(soup[0], soup[2])
-    assert same(shown(client, graph), soup_picture(client, "ember", "lagoon", "meadow"))
+    assert same(shown(client, graph), soup_picture(client, "clay", "neon", "watercolour"))
 
 
 def test_add_then_remove_equals_never_added(client):
     graph = Graph()
-    first = graph.cook("ember", "lagoon")
-    more = graph("DSoupAdd", recipe=first[3], ingredients=graph.chain("meadow"))
-    less = graph("DSoupRemove", recipe=more[0], name="meadow")
+    first = graph.cook("clay", "neon")
+    more = graph("DSoupAdd", recipe=first[3], ingredients=graph.chain("watercolour"))
+    less = graph("DSoupRemove", recipe=more[0], name="watercolour")
     for soup in (first, graph.cook_recipe(more[0]), graph.cook_recipe(less[0])):
         graph.sample(soup[0], soup[2])
     before, between, after = pictures(client.run(graph))
     assert not same(before, between)
     assert same(before, after)
     client.free()
-    assert same(soup_picture(client, "ember", "lagoon"), after)
+    assert same(soup_picture(client, "clay", "neon"), after)

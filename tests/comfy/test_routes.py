@@ -26,10 +26,10 @@ def test_the_styles_of_a_student(client, file, styles, family):
     assert ask(client, file=file) == (200, {"styles": styles, "family": family})
 
 
-@pytest.mark.parametrize("names", ["ink\nanime\nphoto\nclay", "ink, anime, photo, clay\n\n"])
+@pytest.mark.parametrize("names", ["comic\nanime\nphoto\nclay", "comic, anime, photo, clay\n\n"])
 def test_names_of_ones_own(client, names):
     assert ask(client, file="student.safetensors", names=names) == \
-        (200, {"styles": ["ink", "anime", "photo", "clay"], "family": "sd1"})
+        (200, {"styles": ["comic", "anime", "photo", "clay"], "family": "sd1"})
 
 
 def test_the_same_under_api(client):
@@ -38,7 +38,7 @@ def test_the_same_under_api(client):
 
 
 @pytest.mark.parametrize("file", ["nowhere.safetensors", "", "../student.safetensors",
-                                  "../checkpoints/student.safetensors", "/etc/passwd", "student", "ink.safetensors"])
+                                  "../checkpoints/student.safetensors", "/etc/passwd", "student", "comic.safetensors"])
 def test_a_file_that_is_not_offered(client, file):
     status, answer = ask(client, file=file)
     assert status == 404
@@ -50,9 +50,9 @@ def test_no_file_at_all(client):
 
 
 @pytest.mark.parametrize("file, names, told", [
-    ("ember.safetensors", "", "is not a DMM student"),
+    ("clay.safetensors", "", "is not a DMM student"),
     ("truncated.safetensors", "", "truncated.safetensors"),
-    ("student.safetensors", "ink\nanime", "has 4 styles, but there are 2 names"),
+    ("student.safetensors", "comic\nanime", "has 4 styles, but there are 2 names"),
     ("student.safetensors", "a\na\nb\nc", "are called 'a'"),
     ("student.safetensors", "a\nb=1\nc\nd", "cannot be the name of a style"),
 ])

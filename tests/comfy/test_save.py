@@ -31,13 +31,13 @@ def loaded(client, path):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_same_picture(client, dtype):
     graph = Graph()
-    picture, path = save(client, graph, graph.picture("ember", ("lagoon", 0.5), dtype=dtype))
+    picture, path = save(client, graph, graph.picture("clay", ("neon", 0.5), dtype=dtype))
     assert same(loaded(client, path), picture)
 
 
 def test_same_picture_with_its_own_text_encoder(client):
     graph = Graph()
-    soup = graph.cook("ember", "lagoon", text_encoder="soup")
+    soup = graph.cook("clay", "neon", text_encoder="soup")
     graph.sample(soup[0], soup[2], graph.prompts(soup[1]))
     picture, path = save(client, graph, soup)
     graph = Graph()
@@ -50,10 +50,10 @@ def test_same_picture_with_its_own_text_encoder(client):
                                    pytest.param(dtype, marks=pytest.mark.slow) for dtype in DTYPES])
 def test_same_picture_after_a_block_was_recooked(client, dtype):
     graph = Graph()  # the same nodes, so that the second is a recook of the first
-    graph.picture("ember", ("lagoon", 1.0, graph.blocks("OUT01=1")), dtype=dtype)
+    graph.picture("clay", ("neon", 1.0, graph.blocks("OUT01=1")), dtype=dtype)
     before = shown(client, graph)
     graph = Graph()
-    soup = graph.picture("ember", ("lagoon", 1.0, graph.blocks("OUT01=0.2")), dtype=dtype)
+    soup = graph.picture("clay", ("neon", 1.0, graph.blocks("OUT01=0.2")), dtype=dtype)
     picture, path = save(client, graph, soup)
     assert not same(picture, before)
     assert same(loaded(client, path), picture)
@@ -64,7 +64,7 @@ def test_counts_up(client):
     paths = []
     for share in (1.0, 2.0):
         graph = Graph()
-        paths.append(save(client, graph, graph.picture("ember", ("lagoon", share)), "twice")[1])
+        paths.append(save(client, graph, graph.picture("clay", ("neon", share)), "twice")[1])
     assert paths[0] != paths[1] and all(path.exists() for path in paths)
 
 
@@ -74,7 +74,7 @@ def test_saving_twice_gives_the_same_file(client):
         data = path.read_bytes()
         return data[8 + struct.unpack("<Q", data[:8])[0]:]
 
-    first, second = (save(client, graph, graph.picture("ember", "lagoon", dtype="float8_e4m3fn"), "same")[1]
+    first, second = (save(client, graph, graph.picture("clay", "neon", dtype="float8_e4m3fn"), "same")[1]
                      for graph in (Graph(), Graph()))
     assert tensors(first) == tensors(second)
 
@@ -82,8 +82,8 @@ def test_saving_twice_gives_the_same_file(client):
 def test_a_lora_on_top_is_not_silently_lost(client):
     """The recipe does not hold it, so saving that MODEL is refused."""
     graph = Graph()
-    soup = graph.cook("ember", "lagoon")
-    lora = graph("LoraLoaderModelOnly", model=soup[0], lora_name="ink.safetensors", strength_model=1.0)
+    soup = graph.cook("clay", "neon")
+    lora = graph("LoraLoaderModelOnly", model=soup[0], lora_name="comic.safetensors", strength_model=1.0)
     graph("DSoupSave", recipe=soup[3], filename_prefix="checkpoints/lora", model=lora[0])
     failure = client.run(graph).failure
     assert "CheckpointSave" in failure.message
@@ -92,7 +92,7 @@ def test_a_lora_on_top_is_not_silently_lost(client):
 @pytest.fixture(scope="module")
 def path(comfy):
     graph = Graph()
-    return save(comfy.client, graph, graph.picture("ember", ("lagoon", 0.5)), "described")[1]
+    return save(comfy.client, graph, graph.picture("clay", ("neon", 0.5)), "described")[1]
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +102,14 @@ def metadata(path):
 
 @pytest.fixture(scope="module")
 def shas(shelf):
-    return {name: sha256(shelf / "checkpoints" / f"{name}.safetensors") for name in ("ember", "lagoon")}
+    return {name: sha256(shelf / "checkpoints" / f"{name}.safetensors") for name in ("clay", "neon")}
 
 
 def test_metadata_holds_the_recipe(metadata, shas):
     recipe = json.loads(metadata["diffusion_soup"])
     assert recipe["diffusion_soup"] == 1
     assert [(each["file"], each["sha256"], each["weight"]) for each in recipe["ingredients"]] == [
-        ("ember.safetensors", shas["ember"], 1.0), ("lagoon.safetensors", shas["lagoon"], 0.5)]
+        ("clay.safetensors", shas["clay"], 1.0), ("neon.safetensors", shas["neon"], 0.5)]
 
 
 def test_what_a1111_reads(metadata, shas):
@@ -122,7 +122,7 @@ def test_what_a1111_reads(metadata, shas):
 def test_model_specification(metadata):
     assert metadata["modelspec.sai_model_spec"] == "1.0.1"
     assert metadata["modelspec.architecture"] == "stable-diffusion-v1"
-    assert metadata["modelspec.merged_from"] == "ember.safetensors, lagoon.safetensors"
+    assert metadata["modelspec.merged_from"] == "clay.safetensors, neon.safetensors"
     assert metadata["modelspec.prediction_type"] == metadata["modelspec.predict_key"] == "epsilon"
 
 

@@ -18,7 +18,7 @@ from ..scorers import blip_folder, clip_folder
 from .conftest import base_folder
 from .graphs import Graph, pictures, pixels, same, shown
 
-NAMES = ("ember", "lagoon", "meadow")
+NAMES = ("clay", "neon", "watercolour")
 SAMPLING = {"negative": "", "seed": 3, "steps": 1, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal",
             "width": 64, "height": 64}
 _fresh = itertools.count(1000)
@@ -94,7 +94,7 @@ def test_the_graph_that_scores_is_a_part_of_the_score(client, comfy):
     seed = next(_fresh)
     for times in (1.0, 2.0):
         graph = Graph()
-        select(graph, "ember", "lagoon", scorer="graph", score=by_graph(graph, times), seed=seed)
+        select(graph, "clay", "neon", scorer="graph", score=by_graph(graph, times), seed=seed)
         found.append(told(client.run(graph), graph)[1])
     assert found[1] == pytest.approx(2 * found[0])
 
@@ -111,7 +111,7 @@ def test_a_graph_that_samples_by_itself(client):
                     steps=1, cfg=1.0, sampler_name="euler", scheduler="normal", denoise=1.0)
     decoded = graph("VAEDecode", samples=samples[0], vae=base[2])
     score = graph("DSoupScore", images=decoded[0], prompt="hills", scorer="clipscore:tiny")
-    select(graph, "ember", "lagoon", scorer="graph", score=score[0])
+    select(graph, "clay", "neon", scorer="graph", score=score[0])
     told(client.run(graph), graph)
 
 
@@ -158,7 +158,7 @@ def test_queued_twice(client, comfy):
                                             ("coordinate", "parts"), ("cma", "every block")])
 def test_methods(client, comfy, method, blocks):
     graph = Graph()
-    select(graph, "ember", "lagoon", method=method, blocks=blocks, budget=3)
+    select(graph, "clay", "neon", method=method, blocks=blocks, budget=3)
     before = count(comfy)
     told(client.run(graph), graph)
     assert 1 <= count(comfy) - before <= 3
@@ -167,23 +167,23 @@ def test_methods(client, comfy, method, blocks):
 def test_the_result_cooks_and_equals_its_pictures(client, comfy):
     """RECIPE gives Cook Soup the soup that was scored."""
     graph = Graph()
-    node = select(graph, "ember", "lagoon", seed=5)
+    node = select(graph, "clay", "neon", seed=5)
     soup = graph.cook_recipe(node[0])
     graph("PreviewAny", source=soup[3])
     recipe, _ = told(client.run(graph), graph)
-    assert "ember" in recipe or "lagoon" in recipe
+    assert "clay" in recipe or "neon" in recipe
 
 
 def test_own_text_encoder_and_vae(client, comfy):
     """Without clip and vae the candidates' own are used."""
     graph = Graph()
-    select(graph, "ember", "lagoon", clip=None, vae=None)
+    select(graph, "clay", "neon", clip=None, vae=None)
     told(client.run(graph), graph)
 
 
 def test_loras_and_a_base(client, comfy):
     graph = Graph()
-    select(graph, "ember", "ink", base="demo-base.safetensors")
+    select(graph, "clay", "comic", base="demo-base.safetensors")
     told(client.run(graph), graph)
 
 
@@ -208,9 +208,9 @@ def rate(client, found, *stars):
 
 
 def test_by_hand(client, comfy):
-    """lagoon gets the most stars; pictures come with their prompts and without names."""
+    """neon gets the most stars; pictures come with their prompts and without names."""
     graph = Graph()
-    select(graph, "ember", "lagoon", scorer="by hand", prompts="hills\na lake")
+    select(graph, "clay", "neon", scorer="by hand", prompts="hills\na lake")
     before = count(comfy)
     watch = client.watch()
     prompt = client.queue(graph)
@@ -232,7 +232,7 @@ def test_by_hand(client, comfy):
 def test_by_hand_interrupted(client, comfy):
     """Cancelled while it waits, at once; what was rated is not asked again, and the queue goes on."""
     graph = Graph()
-    select(graph, "ember", "lagoon", scorer="by hand")
+    select(graph, "clay", "neon", scorer="by hand")
     watch = client.watch()
     prompt = client.queue(graph)
     first = wait_for_question(client, watch)
@@ -256,7 +256,7 @@ def test_by_hand_interrupted(client, comfy):
 
 def test_ratings_that_are_none(client):
     graph = Graph()
-    select(graph, "ember", "lagoon", scorer="by hand")
+    select(graph, "clay", "neon", scorer="by hand")
     watch = client.watch()
     prompt = client.queue(graph)
     found = wait_for_question(client, watch)
@@ -281,7 +281,7 @@ def test_by_hand_without_a_browser(shelf, monkeypatch):
     with tempfile.TemporaryDirectory(prefix="comfy-", ignore_cleanup_errors=True) as base, \
             Server(install(), base_folder(Path(base), shelf)) as server:
         graph = Graph()
-        select(graph, "ember", "lagoon", scorer="by hand")
+        select(graph, "clay", "neon", scorer="by hand")
         local = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         request = urllib.request.Request(f"{server.url}/prompt", json.dumps({"prompt": graph}).encode(),
                                          {"Content-Type": "application/json"})
@@ -321,12 +321,12 @@ def test_candidate_alone_gives_what_it_is_given(client):
 
 def test_taste(client):
     graph = Graph()
-    found = graph("DSoupTaste", ingredients=graph.chain("ember", "lagoon"), base="demo-base.safetensors", quick=True)
+    found = graph("DSoupTaste", ingredients=graph.chain("clay", "neon"), base="demo-base.safetensors", quick=True)
     graph("PreviewAny", source=found[0])
     graph("SaveImage", images=found[1], filename_prefix="heat")
     result = client.run(graph)
     (text,) = [output["text"][0] for output in result.succeeded().outputs.values() if "text" in output]
-    assert "[stranger] ember.safetensors" in text and "is not a fine-tune of this base" in text
+    assert "[stranger] clay.safetensors" in text and "is not a fine-tune of this base" in text
     (picture,) = pictures(result)
     assert picture.shape[1] > 300
 
@@ -334,8 +334,8 @@ def test_taste(client):
 def grid(graph, **more):
     base = graph.checkpoint()
     recipe = graph("DSoupRecipe", json=json.dumps({"diffusion_soup": 1, "ingredients": [
-        {"file": "ember.safetensors"}, {"file": "lagoon.safetensors"}]}))
-    inputs = {"shares": "ember: 0-100% [3]", "in_blocks": False, "prompts": "hills\na lake", **SAMPLING,
+        {"file": "clay.safetensors"}, {"file": "neon.safetensors"}]}))
+    inputs = {"shares": "clay: 0-100% [3]", "in_blocks": False, "prompts": "hills\na lake", **SAMPLING,
               "clip": base[1], "vae": base[2], **more}
     return graph("DSoupGrid", recipe=recipe[0], **inputs)
 
@@ -351,15 +351,15 @@ def test_grid(client, comfy):
     picture = shown(client, sheet)
     assert picture.shape[0] > 2 * 64 and picture.shape[1] > 3 * 64
     alone = Graph()
-    soup, base = alone.cook("lagoon"), alone.checkpoint()
+    soup, base = alone.cook("neon"), alone.checkpoint()
     prompts = [alone("CLIPTextEncode", clip=base[1], text=text)[0] for text in ("hills", "")]
     alone.sample(soup[0], base[2], prompts, seed=3, steps=1)
-    assert same(cells[0], shown(client, alone)), "ember at 0% is lagoon alone, as KSampler paints it"
+    assert same(cells[0], shown(client, alone)), "clay at 0% is neon alone, as KSampler paints it"
 
 
 def test_grid_of_blocks(client):
     graph = Graph()
-    graph("SaveImage", images=grid(graph, shares="ember OUT01: 0, 1", in_blocks=True, prompts="hills")[1],
+    graph("SaveImage", images=grid(graph, shares="clay OUT01: 0, 1", in_blocks=True, prompts="hills")[1],
           filename_prefix="cells")
     assert len(pictures(client.run(graph))) == 2
 
@@ -378,7 +378,7 @@ def nothing_connected(graph):
 
 
 def two_families(graph):
-    select(graph, "ember", "xl1")
+    select(graph, "clay", "xl1")
     return "SDXL"
 
 
@@ -394,7 +394,7 @@ def another_graph(graph):
 
 
 def endless_score(graph):
-    select(graph, "ember", "lagoon", scorer="graph", score=by_graph(graph, math.inf))
+    select(graph, "clay", "neon", scorer="graph", score=by_graph(graph, math.inf))
     return "a score must be a finite number"
 
 
@@ -404,12 +404,12 @@ def no_text_encoder(graph):
 
 
 def unknown_share(graph):
-    graph("SaveImage", images=grid(graph, shares="meadow: 0, 1")[0], filename_prefix="x")
-    return "'meadow' is not in this soup"
+    graph("SaveImage", images=grid(graph, shares="watercolour: 0, 1")[0], filename_prefix="x")
+    return "'watercolour' is not in this soup"
 
 
 def too_many_cells(graph):
-    graph("SaveImage", images=grid(graph, shares="ember: 0-1 [300]")[0], filename_prefix="x")
+    graph("SaveImage", images=grid(graph, shares="clay: 0-1 [300]")[0], filename_prefix="x")
     return "600 pictures"
 
 

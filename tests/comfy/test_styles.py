@@ -91,7 +91,7 @@ def test_two_styles_and_none_in_one_batch(client, comfy):
     graph = Styled()
     student = graph.student()
     positive, negative = graph.prompts(student[1])
-    control = graph("ControlNetLoader", control_net_name="ridge.safetensors")
+    control = graph("ControlNetLoader", control_net_name="shapes.safetensors")
     hint = graph("EmptyImage", width=64, height=64, batch_size=1, color=0x808080)
     one, two = (graph("DSoupStyleCondition", conditioning=positive, style=graph.style(student[3], f"style {n} = 1"))[0]
                 for n in (1, 2))
@@ -156,7 +156,7 @@ def test_areas_keep_each_its_style(client):
 def test_timestep_ranges_and_loras(client, plain):
     graph = Styled()
     student = graph.student()
-    model = graph("LoraLoaderModelOnly", model=student[0], lora_name="ink.safetensors", strength_model=0.7)[0]
+    model = graph("LoraLoaderModelOnly", model=student[0], lora_name="comic.safetensors", strength_model=0.7)[0]
     positive, negative = graph.prompts(student[1])
     style = graph.style(student[3], "style 1 = 1")
     early = graph("ConditioningSetTimestepRange", conditioning=graph("DSoupStyleCondition", conditioning=positive,
@@ -175,7 +175,7 @@ def test_lora_hooks_on_a_styled_prompt(client):
         styled = graph("DSoupStyleCondition", conditioning=positive, negative=negative,
                        style=graph.style(student[3], "style 1 = 1"))
         if hooked:
-            hooks = graph("CreateHookLoraModelOnly", lora_name="ink.safetensors", strength_model=0.7)
+            hooks = graph("CreateHookLoraModelOnly", lora_name="comic.safetensors", strength_model=0.7)
             styled = graph("PairConditioningSetProperties", positive_NEW=styled[0], negative_NEW=styled[1],
                            strength=1.0, set_cond_area="default", hooks=hooks[0])
         graph.sample(student[0], student[2], (styled[0], styled[1]))
@@ -195,8 +195,8 @@ def test_a_soup_of_a_student_keeps_its_styles(client, plain):
 
     assert same(soup(None, "student"), plain)
     assert same(soup("style 2 = 1", "student"), picture(client, "style 2 = 1"))
-    mixed = soup("style 2 = 1", "student", "ember")
-    assert not same(mixed, soup(None, "student", "ember")) and not same(mixed, picture(client, "style 2 = 1"))
+    mixed = soup("style 2 = 1", "student", "clay")
+    assert not same(mixed, soup(None, "student", "clay")) and not same(mixed, picture(client, "style 2 = 1"))
 
 
 def test_sdxl_student(client):
@@ -245,7 +245,7 @@ def test_sheet(client, kind, cells):
 
 
 def plain_file(graph):
-    return graph.student("ember"), "ember.safetensors is not a DMM student"
+    return graph.student("clay"), "clay.safetensors is not a DMM student"
 
 
 def too_few_names(graph):
@@ -307,7 +307,7 @@ def student_beside_another_family(graph):
 
 
 def styles_of_a_plain_soup(graph):
-    cooked = graph.cook("ember", "lagoon")
+    cooked = graph.cook("clay", "neon")
     return applied_to(graph, cooked, graph.style(cooked[4], "style 1 = 1")), "no DMM student"
 
 
@@ -317,7 +317,8 @@ def nothing_to_append(graph):
     return applied_to(graph, student, graph.style(styles[0], "1")), "none is connected"
 
 
-CASES = (plain_file, too_few_names, missing_folder, unknown_style, no_weights, sdxl_style_on_sd15,
+CASES = (plain_file, too_few_names, missing_folder, unknown_style, no_weights,
+         pytest.param(sdxl_style_on_sd15, marks=pytest.mark.slow),
          pytest.param(sdxl_style_on_an_sd15_prompt, marks=pytest.mark.slow), style_of_another_student,
          style_of_another_student_on_a_prompt, model_that_takes_no_styles, end_before_start, soup_of_two_students,
          student_beside_another_family, styles_of_a_plain_soup, nothing_to_append)

@@ -14,7 +14,7 @@ from .graphs import pictures
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
 FILES = sorted(FOLDER.glob("*.json"))
 TITLE = 30  # a node's title bar, above its position
-SHRINK = 4  # what belongs to places of a picture is this many times smaller in tests; the smallest region has 256 px
+SHRINK = 2  # what belongs to places of a picture is this many times smaller in tests; the smallest region has 128 px
 PLACED = {"DSoupCanvas", "DSoupRegion", "DSoupRegionGrid", "DSoupRegionsFromMask", "DSoupPanoramaTile", "EmptyImage",
           "SolidMask", "ImageCompositeMasked", "MaskComposite"}
 SMALL = {"width": 64, "height": 64, "steps": 1}
@@ -33,7 +33,7 @@ def test_runs(client, file):
     """With tiny models of the same names, small pictures and few steps."""
     prompt = workflow_to_prompt(load(file), client.object_info())
     for node in prompt.values():
-        node["inputs"] |= {"KSampler": {"steps": 2}, "DSoupStyleSheet": {"steps": 2},
+        node["inputs"] |= {"KSampler": {"steps": 2}, "DSoupStyleSheet": {"steps": 1},
                            "DSoupGrid": SMALL, "DSoupSelect": SMALL | SCORED,
                            "EmptyLatentImage": {"width": 64, "height": 64}}.get(node["class_type"], {})
         if node["class_type"] in PLACED:

@@ -16,7 +16,8 @@ HOSTS = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "nodes", "serv
 #: Beside the standard library. The last three are asked for where they are used, and may be missing.
 ALLOWED = {"torch", "numpy", "safetensors", "psutil", "tqdm", "PIL"}
 #: Libraries of the extras, each in its one place, imported where they are used.
-OPTIONAL = {"score/files.py": {"transformers"}, "studio.py": {"diffusers", "transformers"}, "select.py": {"cma"},
+OPTIONAL = {"dmm/data.py": {"webdataset"}, "dmm/unets.py": {"diffusers"},
+            "score/files.py": {"transformers"}, "studio.py": {"diffusers", "transformers"}, "select.py": {"cma"},
             "lab/denoiser.py": {"diffusers", "torchvision"}, "lab/plots.py": {"matplotlib"}}
 TRAINING = {"diffusers", "transformers", "accelerate", "torchvision", "sd_mecha", "scipy", "PIL", "cma", "matplotlib"}
 

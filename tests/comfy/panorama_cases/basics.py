@@ -17,7 +17,7 @@ def whole(studio: Studio) -> dict[str, bool]:
     found = {}
     picture, mask = studio.noise(1, 4, 8, 12), studio.random(1, 1, 64, 96).round()
     over = {"latent": picture, "noise_mask": mask, "denoise": .6}
-    for file, width, pooled in (("ember", 768, False), ("xl1", 2048, True)):
+    for file, width, pooled in (("clay", 768, False), ("xl1", 2048, True)):
         model = studio.load(file)
         for name, options, batch in (("plain", {}, 1), ("batch", {}, 2), ("cfg 1", {"cfg": 1.0}, 1),
                                      ("over a picture", over, 1), ("ancestral", ANCESTRAL, 1)):
@@ -41,7 +41,7 @@ def seeds(studio: Studio) -> dict[str, bool]:
     """A region with a seed over the whole canvas is plain sampling with ComfyUI's noise of that seed, whatever the
     sampler's; with no noise at all, a seed adds none."""
     import comfy.sample
-    model, found = studio.load("ember"), {}
+    model, found = studio.load("clay"), {}
     positive, negative = studio.text(), studio.text()
     for batch in (1, 2):
         noise = comfy.sample.prepare_noise(torch.zeros(batch, 4, 8, 12), 1234)
@@ -57,7 +57,7 @@ def seeds(studio: Studio) -> dict[str, bool]:
 
 def formula(studio: Studio) -> dict[str, float]:
     """Two regions that overlap, one of them masked, against ε = Σ wᵣ εᵣ / Σ wᵣ with region guidance, in float64."""
-    model = studio.load("ember", fresh=True)
+    model = studio.load("clay", fresh=True)
     model.model.diffusion_model.double()
     model.model.diffusion_model.dtype = torch.float64
     found = {}
@@ -109,7 +109,7 @@ def paper(model, boxes, texts, strengths, cfgs, kernel, masks, noise, steps: int
 
 def batched(studio: Studio) -> dict[str, object]:
     """T tiles at once against one by one, and how often the UNet is called."""
-    model = studio.load("ember")
+    model = studio.load("clay")
     noise, results, calls, rows = studio.noise(1, 4, 16, 40), {}, {}, {}
     texts = [studio.text() for _ in range(3)]
     for at_once in (1, 2, 0):
@@ -132,7 +132,7 @@ def rolled(studio: Studio) -> dict[str, float]:
     picture = {"cond": studio.noise(1, 4, 768), "uncond": studio.noise(1, 4, 768)}
 
     def run(shift: int, tile: int, places: bool = False) -> torch.Tensor:
-        regions, model, values = studio.canvas(192, 64, wrap=True, tile=tile, overlap=64), studio.load("ember"), {}
+        regions, model, values = studio.canvas(192, 64, wrap=True, tile=tile, overlap=64), studio.load("clay"), {}
         if places:
             model = attending(model, {**picture, "mask": where.roll(8 * shift, -1)})
             values = {"control": network.copy().set_cond_hint(hint.roll(8 * shift, -1)), "mask": mask.roll(shift, -1),

@@ -10,7 +10,7 @@ from .studio import Probe, Studio, difference
 def own_cfg(studio: Studio) -> dict[str, object]:
     """A region's own cfg is the sampler's cfg, also where ComfyUI evaluates no negative prompt, and with guidance nodes
     that evaluate more: all of what is added to the prediction without a prompt grows alike."""
-    model, noise, texts = studio.load("ember"), studio.noise(1, 4, 8, 12), [studio.text() for _ in range(3)]
+    model, noise, texts = studio.load("clay"), studio.noise(1, 4, 8, 12), [studio.text() for _ in range(3)]
 
     def painted(cfg: float, own: float | None, model=model):
         regions = studio.canvas(96, 64).plus(studio.part("all", 0, 0, 96, 64, texts[0], cfg=own))
@@ -45,7 +45,7 @@ def _pag(model, scale: float):
 def seen(studio: Studio) -> dict[str, object]:
     """Functions before and after guidance see canvases, whatever the tiles, and may change them."""
     shapes: dict[str, set] = {"before": set(), "after": set()}
-    model = studio.load("ember").clone()
+    model = studio.load("clay").clone()
 
     def before(args):
         shapes["before"] |= {tuple(each.shape) for each in (*args["conds_out"], args["input"])}
@@ -69,7 +69,7 @@ def seen(studio: Studio) -> dict[str, object]:
 def guiders(studio: Studio) -> dict[str, bool]:
     """Guiders of custom sampling: one region over the whole canvas is plain sampling, to the bit."""
     import comfy_extras.nodes_custom_sampler as nodes
-    model, noise, texts = studio.load("ember"), studio.noise(1, 4, 8, 12), [studio.text() for _ in range(3)]
+    model, noise, texts = studio.load("clay"), studio.noise(1, 4, 8, 12), [studio.text() for _ in range(3)]
     regions = studio.canvas(96, 64).plus(studio.part("all", 0, 0, 96, 64, texts[0]))
     made, plus, minus, _, _ = studio.assembled(model, regions, texts[1])
     sampler = nodes.KSamplerSelect.execute("euler").result[0]

@@ -13,7 +13,7 @@ def spans(studio: Studio) -> dict[str, list[int]]:
     """How often the UNet is called in each step: a background in the first half, two details in the second."""
     found = {}
     for at_once in (1, 0):
-        probe = Probe(studio.load("ember"))
+        probe = Probe(studio.load("clay"))
         regions = studio.canvas(160, 64).plus(studio.part("background", 0, 0, 160, 64, studio.text(), end=.5),
                                               studio.part("left", 0, 0, 96, 64, studio.text(), start=.5),
                                               studio.part("right", 64, 0, 96, 64, studio.text(), start=.5))
@@ -26,7 +26,7 @@ def spans(studio: Studio) -> dict[str, list[int]]:
 def held(studio: Studio) -> dict[str, object]:
     """A picture that holds its place is there at the end, or is painted over from its moment on; and no tile that lies
     wholly under it is evaluated."""
-    model, texts, noise = studio.load("ember"), [studio.text() for _ in range(2)], studio.noise(1, 4, 8, 24)
+    model, texts, noise = studio.load("clay"), [studio.text() for _ in range(2)], studio.noise(1, 4, 8, 24)
     picture, small = studio.noise(1, 4, 8, 24), studio.noise(1, 4, 8, 8)
 
     def painted(*parts, model=model, **options):

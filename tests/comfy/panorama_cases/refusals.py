@@ -27,14 +27,14 @@ def _regions(studio: Studio, positive=None, **part):
 
 def _paint(studio: Studio, positive=None, *, own: float | None = None, sampler_cfg=4.0, columns=12, **part) -> None:
     """One region, the castle, assembled and sampled."""
-    studio.painted(studio.load("ember"), _regions(studio, positive, cfg=own, **part), studio.text(),
+    studio.painted(studio.load("clay"), _regions(studio, positive, cfg=own, **part), studio.text(),
                    studio.noise(1, 4, 8, columns), cfg=sampler_cfg, steps=1)
 
 
 def _two(studio: Studio):
     """Two panoramas."""
     for _ in range(2):
-        yield studio.assembled(studio.load("ember"), _regions(studio), studio.text())
+        yield studio.assembled(studio.load("clay"), _regions(studio), studio.text())
 
 
 def another_panorama(studio: Studio) -> None:
@@ -44,13 +44,13 @@ def another_panorama(studio: Studio) -> None:
 
 def no_panorama(studio: Studio) -> None:
     (_, plus, minus, latent, _), _ = _two(studio)
-    studio.sample(studio.load("ember"), plus, minus, latent + 1, steps=1)
+    studio.sample(studio.load("clay"), plus, minus, latent + 1, steps=1)
 
 
 def no_negative(studio: Studio) -> None:
     import comfy.samplers
     import comfy_extras.nodes_custom_sampler as nodes
-    made, plus, _, latent, _ = studio.assembled(studio.load("ember"), _regions(studio, cfg=3.0), studio.text())
+    made, plus, _, latent, _ = studio.assembled(studio.load("clay"), _regions(studio, cfg=3.0), studio.text())
     guider = nodes.BasicGuider.execute(made, plus).result[0]
     guider.sample(latent + 1, latent, comfy.samplers.sampler_object("euler"), torch.tensor([1.0, 0.0]), seed=1)
 
@@ -72,7 +72,7 @@ def too_large(studio: Studio) -> None:
 
 
 def nested(studio: Studio) -> None:
-    _paint(studio, model=studio.regions.tiled(studio.load("ember"), studio.panorama.Canvas(64, 64), 0))
+    _paint(studio, model=studio.regions.tiled(studio.load("clay"), studio.panorama.Canvas(64, 64), 0))
 
 
 def evaluated_by_hand(studio: Studio) -> None:
@@ -93,7 +93,7 @@ MISTAKES = {
     "model of another family": lambda studio: _paint(studio, model=studio.load("xl1")),
     "text of another family": lambda studio: _paint(studio, studio.text(2048, pooled=True)),
     "picture of another family": lambda studio: _paint(studio, picture=torch.zeros(1, 16, 8, 12), hold=.5),
-    "no negative": lambda studio: studio.assembled(studio.load("ember"), _regions(studio)),
+    "no negative": lambda studio: studio.assembled(studio.load("clay"), _regions(studio)),
     "evaluated by hand": evaluated_by_hand,
 }
 

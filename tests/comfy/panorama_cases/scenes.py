@@ -36,7 +36,7 @@ def pixels(here: slice) -> slice:
 
 
 def plain(studio: Studio) -> Scene:
-    model, texts = studio.load("ember"), [(studio.text(), studio.text()) for _ in range(2)]
+    model, texts = studio.load("clay"), [(studio.text(), studio.text()) for _ in range(2)]
     return lambda side, here, on: Shot(model, *texts[side])
 
 
@@ -48,14 +48,14 @@ def sdxl(studio: Studio) -> Scene:
 
 def tokens(studio: Studio) -> Scene:
     """One side's text is twice as long."""
-    model, texts = studio.load("ember"), [(studio.text(tokens=8 * (side + 1)), studio.text()) for side in range(2)]
+    model, texts = studio.load("clay"), [(studio.text(tokens=8 * (side + 1)), studio.text()) for side in range(2)]
     return lambda side, here, on: Shot(model, texts[side][0] if on else [[texts[side][0][0][0][:, :8], {}]],
                                        texts[side][1])
 
 
 def several(studio: Studio) -> Scene:
     """Three prompts: one with a text for each picture, one masked for each, one for the first part of the sampling."""
-    model, texts = studio.load("ember"), [[studio.text() for _ in range(4)] for _ in range(2)]
+    model, texts = studio.load("clay"), [[studio.text() for _ in range(4)] for _ in range(2)]
     mask, others = studio.random(BATCH, ROWS, COLUMNS), [studio.text() for _ in range(2)]
 
     def scene(side, here, on):
@@ -71,7 +71,7 @@ def several(studio: Studio) -> Scene:
 def default(studio: Studio) -> Scene:
     """A masked prompt, and one that takes what it leaves (Cond Set Default Combine)."""
     import comfy.hooks
-    model, texts = studio.load("ember"), [[studio.text() for _ in range(3)] for _ in range(2)]
+    model, texts = studio.load("clay"), [[studio.text() for _ in range(3)] for _ in range(2)]
     mask = studio.random(1, ROWS, COLUMNS)
 
     def scene(side, here, on):
@@ -86,14 +86,14 @@ def default(studio: Studio) -> Scene:
 def models(studio: Studio) -> Scene:
     """One side has another checkpoint."""
     texts = [(studio.text(), studio.text()) for _ in range(2)]
-    other = {"model": studio.load("lagoon")}
-    return lambda side, here, on: Shot(studio.load("ember"), *texts[side], other if side and on else {})
+    other = {"model": studio.load("neon")}
+    return lambda side, here, on: Shot(studio.load("clay"), *texts[side], other if side and on else {})
 
 
 def _strengths(studio: Studio, model, *strengths: float) -> list:
     """Clones of a MODEL with a LoRA once, twice, ..."""
     import comfy.sd
-    lora, made = studio.file("loras/ink"), []
+    lora, made = studio.file("loras/comic"), []
     for strength in strengths:
         model = comfy.sd.load_lora_for_models(model, None, lora, strength, 0)[0]
         made.append(model)
@@ -102,14 +102,14 @@ def _strengths(studio: Studio, model, *strengths: float) -> list:
 
 def loras(studio: Studio) -> Scene:
     """The canvas has a LoRA; one side the same checkpoint without, the other one with a second LoRA."""
-    bare, texts = studio.load("ember"), [(studio.text(), studio.text()) for _ in range(2)]
+    bare, texts = studio.load("clay"), [(studio.text(), studio.text()) for _ in range(2)]
     once, twice = _strengths(studio, bare, .8, -.3)
     return lambda side, here, on: Shot(once, *texts[side], {"model": (bare, twice)[side]} if on else {})
 
 
 def two_clones(studio: Studio) -> Scene:
     """Both sides have a second checkpoint, with different LoRAs: its weights are loaded once."""
-    model, other = studio.load("ember"), studio.load("lagoon")
+    model, other = studio.load("clay"), studio.load("neon")
     texts = [(studio.text(), studio.text()) for _ in range(2)]
     (one,), (two,) = _strengths(studio, other, .9), _strengths(studio, other, -.7)
     return lambda side, here, on: Shot(model, *texts[side], {"model": (one, two)[side] if on else other})
@@ -118,8 +118,8 @@ def two_clones(studio: Studio) -> Scene:
 def hooks(studio: Studio) -> Scene:
     """One side's prompts carry a LoRA."""
     import comfy.hooks
-    model, texts = studio.load("ember"), [(studio.text(), studio.text()) for _ in range(2)]
-    hooked = comfy.hooks.create_hook_lora(studio.file("loras/ink"), .9, 0.0)
+    model, texts = studio.load("clay"), [(studio.text(), studio.text()) for _ in range(2)]
+    hooked = comfy.hooks.create_hook_lora(studio.file("loras/comic"), .9, 0.0)
     return lambda side, here, on: Shot(model, *(
         comfy.hooks.set_hooks_for_conditioning(text, hooked) if side and on else text for text in texts[side]))
 
@@ -130,7 +130,7 @@ def styles(studio: Studio) -> Scene:
     with dmm.open_student(studio.models / "checkpoints/demo-student.safetensors") as student:
         codebook = student.codebook
     model, texts = studio.load("demo-student"), [(studio.text(), studio.text()) for _ in range(2)]
-    mixed = [dmm.Style.of(codebook, dmm.StyleMix({name: 1.0}, "paper")) for name in ("ember", "ink")]
+    mixed = [dmm.Style.of(codebook, dmm.StyleMix({name: 1.0}, "paper")) for name in ("clay", "comic")]
     return lambda side, here, on: Shot(model, *texts[side], {"style": mixed[side]} if on else {})
 
 
@@ -151,7 +151,7 @@ def inpainting(studio: Studio) -> Scene:
 
 def _controlled(studio: Studio, make: Callable[[int, slice], object]) -> Scene:
     """``make``: the ControlNet of a side over a part of the canvas."""
-    model, texts = studio.load("ember"), [(studio.text(), studio.text()) for _ in range(2)]
+    model, texts = studio.load("clay"), [(studio.text(), studio.text()) for _ in range(2)]
 
     def scene(side, here, on):
         values = {"control": make(side, here), "control_apply_to_uncond": False} if on else {}
@@ -162,7 +162,7 @@ def _controlled(studio: Studio, make: Callable[[int, slice], object]) -> Scene:
 
 def ridge(studio: Studio):
     import comfy.controlnet
-    return comfy.controlnet.load_controlnet(str(studio.models / "controlnet/ridge.safetensors"))
+    return comfy.controlnet.load_controlnet(str(studio.models / "controlnet/shapes.safetensors"))
 
 
 def _hint(studio: Studio) -> torch.Tensor:
@@ -197,7 +197,7 @@ def chained(studio: Studio) -> Scene:
 def control_lora(studio: Studio) -> Scene:
     """A ControlNet made of the UNet's own weights and a few more."""
     from comfy.controlnet import ControlLora
-    weights = {key.removeprefix("control_model."): tensor for key, tensor in studio.file("controlnet/ridge").items()
+    weights = {key.removeprefix("control_model."): tensor for key, tensor in studio.file("controlnet/shapes").items()
                if any(part in key for part in ("input_hint", "zero_conv", "middle_block_out"))}
     hint = _hint(studio)
     scene = _controlled(studio, lambda side, here: ControlLora(weights).set_cond_hint(hint[..., pixels(here)]))
@@ -205,7 +205,7 @@ def control_lora(studio: Studio) -> Scene:
     def of_its_model(side, here, on):
         """The other side's checkpoint is another one, and its weights make the ControlNet."""
         shot = scene(side, here, on)
-        return Shot(shot.model, shot.positive, shot.negative, {"model": studio.load("lagoon")} if side else {})
+        return Shot(shot.model, shot.positive, shot.negative, {"model": studio.load("neon")} if side else {})
 
     return of_its_model
 
@@ -232,7 +232,7 @@ def masked_control(studio: Studio) -> Scene:
 def control_mask_alone(studio: Studio) -> Scene:
     """What the masks of Advanced-ControlNet change: without, the ControlNet counts everywhere."""
     from .stand_ins import MaskedControl
-    model, texts = studio.load("ember"), [(studio.text(), studio.text()) for _ in range(2)]
+    model, texts = studio.load("clay"), [(studio.text(), studio.text()) for _ in range(2)]
     network, hint, mask = ridge(studio), _hint(studio), studio.random(1, 8 * ROWS, 8 * COLUMNS).round()
 
     def scene(side, here, on):
@@ -250,7 +250,7 @@ def control_mask_alone(studio: Studio) -> Scene:
 def _attending(studio: Studio, made: Callable[[slice, bool], dict]) -> Scene:
     """``made``: what else the picture's attention takes over a part of the canvas; without ``on`` no mask."""
     from .stand_ins import attending
-    bare, texts = studio.load("ember"), [(studio.text(), studio.text()) for _ in range(2)]
+    bare, texts = studio.load("clay"), [(studio.text(), studio.text()) for _ in range(2)]
 
     def scene(side, here, on):
         picture = made(here, on)
@@ -279,7 +279,7 @@ def unfolded_attention(studio: Studio) -> Scene:
 def own_attention(studio: Studio) -> Scene:
     """One side's MODEL looks at a picture; it is a clone of the canvas's, so nothing but its patches differ."""
     from .stand_ins import attending
-    model, texts = studio.load("ember"), [(studio.text(), studio.text()) for _ in range(2)]
+    model, texts = studio.load("clay"), [(studio.text(), studio.text()) for _ in range(2)]
     picture, mask = {"cond": studio.noise(1, 4, 768), "uncond": studio.noise(1, 4, 768)}, studio.random(
         1, 8 * ROWS, 8 * COLUMNS)
     return lambda side, here, on: Shot(model, *texts[side], {

@@ -45,7 +45,7 @@ def _either_order(labels: torch.Tensor, wanted: torch.Tensor) -> bool:
 
 def areas(studio: Studio) -> dict[str, object]:
     """Panorama Tiles with an area and a mask of core's: a tile outside is as it is without."""
-    model, first, second, negative = studio.load("ember"), *(studio.text() for _ in range(3))
+    model, first, second, negative = studio.load("clay"), *(studio.text() for _ in range(3))
     noise = studio.noise(1, 4, 8, 32)
     tiles = studio.regions.tiled(model, studio.panorama.Canvas(64, 64, False, 64, 64, 0, 0), 0)
     without = studio.sample(tiles, first, negative, noise)
@@ -65,7 +65,7 @@ def areas(studio: Studio) -> dict[str, object]:
 def memory(studio: Studio) -> dict[str, object]:
     """ComfyUI is asked to make room for a tile, not for the canvas; and as many tiles are sampled at once as fit."""
     import comfy.model_management as management
-    model, texts, found = studio.load("ember"), [studio.text() for _ in range(2)], {}
+    model, texts, found = studio.load("clay"), [studio.text() for _ in range(2)], {}
     asked, load = [], management.load_models_gpu
 
     def spy(models, memory_required=0, *args, **kwargs):
