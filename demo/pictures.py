@@ -25,8 +25,8 @@ COLUMNS = {
     "neon": (1, 0, 0), "watercolour": (0, 1, 0), "clay": (0, 0, 1),
     "soup of the three": (1, 1, 1), "neon removed": (0, 1, 1),
 }
-ROWS = {"a large red star on the left and a small blue circle on the right, in a meadow": 7,
-        "a large yellow ring in the centre, at night": 11}
+ROWS = {"a small orange circle at the top and a small green triangle at the bottom, at sunset": 7,
+        "a large red star in the centre, in a meadow": 11}
 _GAP, _TITLE, _SIDE, _WIDE = 12, 34, 256, 1536
 
 
