@@ -104,7 +104,10 @@ def seen(judge: Judge, pictures: Tensor, scenes: Scenes, style: str) -> dict[str
 
 def markdown(results: dict[str, dict[str, float]]) -> str:
     names = ("caption", *KINDS, "style")
-    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    lines = ["# The demo's pictures", "", "![The first captions, painted by each model](demo.jpg)", "",
+             "How much of its caption each model's pictures show, and whether they are in its style, by a judge that",
+             "knows the world; *drawn* pictures went through the VAE and back. Guessing gets 17% of the shapes and of "
+             "the colours.", "", "| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {title} | " + " | ".join(f"{row[name]:.0%}" if name in row else "" for name in names) + " |"
               for title, row in results.items()]
     return "\n".join(lines) + "\n"
