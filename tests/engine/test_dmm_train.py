@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,7 @@ done.go(keep_seconds=0)
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "ready\n"
     while len(list(tmp_path.glob("state-*.safetensors"))) < 2 and child.poll() is None:
-        pass
+        time.sleep(0.01)
     child.kill()
     child.wait()
     again, whole = training(tmp_path), training(tmp_path / "whole")
@@ -258,7 +259,7 @@ torch.distributed.destroy_process_group()
 """
     told_ = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     children = [subprocess.Popen([sys.executable, "-c", code], env={**told_, "RANK": str(rank)}) for rank in range(2)]
-    assert [child.wait(120) for child in children] == [0, 0]
+    assert [child.wait(400) for child in children] == [0, 0]
     (losses, weights), (same, equal) = (torch.load(tmp_path / str(rank)) for rank in range(2))
     assert torch.equal(losses, same) and all(map(torch.equal, weights, equal))
     torch.testing.assert_close(losses, curve(alone), rtol=1e-4, atol=1e-4)
