@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from demo import tiny_clip, tiny_sd, training
+from demo import specialists, tiny_clip, tiny_sd, training
+from diffusion_soup.dmm import open_student
 from diffusion_soup.lab.shards import WORLD
 
 
@@ -70,3 +71,23 @@ def test_captions_leave_parts_out_and_name_no_style():
     assert (short <= whole[:, None]).all() and (short < whole[:, None]).any(1).float().mean() > 0.5
     assert [training.phrase(scene) for scene in scenes] == [scene.caption.rpartition(",")[0] for scene in scenes]
     assert training.phrase(scenes[0], True, True, True).count(" ") < training.phrase(scenes[0]).count(" ") / 2
+
+
+def test_what_was_learnt_is_in_the_repository_and_small():
+    files = {file.stem: file.stat().st_size for file in specialists.WEIGHTS.glob("*.safetensors")}
+    assert files.keys() == {"vae", "base", *specialists.STYLES, "student", "shapes"}
+    assert sum(files.values()) <= 60e6
+
+
+def test_the_demos_files_are_made_from_it_once(tmp_path):
+    news = []
+    files = specialists.make(tmp_path, progress=news.append)
+    assert {file.relative_to(tmp_path).as_posix() for file in files} == {
+        *(f"checkpoints/{name}.safetensors" for name in ("demo-base", "demo-student", *specialists.CHECKPOINTS)),
+        "loras/comic.safetensors", "controlnet/shapes.safetensors"}
+    assert len(news) == len(files) == 7 and all(file.exists() for file in files)
+    specialists.make(tmp_path, progress=news.append)
+    assert len(news) == 7, "what is there is not made again"
+    with open_student(files[5]) as student:
+        assert student.codebook.names == specialists.STYLES and student.parts == ("VAE", "diffusion model",
+                                                                                  "text encoder")
